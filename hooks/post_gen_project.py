@@ -1,0 +1,67 @@
+"""Delete what was not chosen, give the project its names, and make the first commit."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+# Answer -> what only that answer needs. A path that several answers need stands under each of them.
+OPTIONAL = {
+    "MIT": ["LICENSE"],
+    "BSD-3-Clause": ["LICENSE"],
+    "Apache-2.0": ["LICENSE"],
+}
+
+
+def prune(chosen: set[str]) -> None:
+    """Delete every path of the table that no chosen answer needs."""
+    kept = {path for answer in OPTIONAL.keys() & chosen for path in OPTIONAL[answer]}
+    for path in sorted({path for paths in OPTIONAL.values() for path in paths} - kept):
+        shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
+
+
+def rename(project: str, package: str) -> None:
+    """Replace the template's own names in every text file, and in the folder of the package."""
+    for path in [path for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts]:
+        old = path.read_bytes()
+        new = old.replace(b"my_project", package.encode()).replace(b"my-project", project.encode())
+        if new != old and b"\0" not in old:
+            path.write_bytes(new)
+    Path("src/my_project").rename(Path("src", package))
+
+
+def git(*arguments: str) -> str:
+    """Run git in this folder, whatever the repository around it or the user's hooks and signatures."""
+    outside = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {key: value for key, value in os.environ.items() if key not in outside}
+    settings = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "core.excludesFile="]
+    command = ["git", *settings, *arguments]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def commit(author: str, email: str) -> None:
+    """Make a repository on `main` with everything in one commit, by the user whom git knows, else by `author`."""
+    git("init", "-b", "main", "--template=")  # a template of the user's may ignore files or refuse commits
+    known = git("config", "--list", "--name-only").lower().split()
+    identity = {"user.name": author, "user.email": email}
+    missing = [f"{key}={value}" for key, value in identity.items() if key not in known]
+    git("add", "--all")
+    git(*[word for setting in missing for word in ("-c", setting)], "commit", "-m", "Bake the project with Kindling")
+    git("clean", "-dfXq")  # caches and runs that a contributor left in the template folder
+
+
+if __name__ == "__main__":
+    answers = json.loads(r"""{{ cookiecutter | tojson }}""")
+    prune({answers[question] for question in ("modality", "license")})
+    rename(answers["project"], answers["package"])
+    try:
+        commit(answers["author"], answers["email"])
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+        print(f"No git repository yet ({reason}). Later: git init -b main && git add --all && git commit")
+
+    folder = os.path.relpath(Path.cwd(), os.environ.get("PWD", "/"))
+    folder = folder if not folder.startswith("..") else str(Path.cwd())
+    print(f"\nNext:\n  cd {shlex.quote(folder)}\n  make setup\n  source .venv/bin/activate\n  python make_dataset.py\n  python train.py")
