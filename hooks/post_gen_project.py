@@ -5,6 +5,8 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 # Answer -> what only that answer needs. A path that several answers need stands under each of them.
@@ -52,16 +54,31 @@ def commit(author: str, email: str) -> None:
     git("clean", "-dfXq")  # caches and runs that a contributor left in the template folder
 
 
+def is_comparison(answers: dict[str, str]) -> bool:
+    """Tell whether cruft bakes in a temporary folder to compare two templates: a repository would be in the diff."""
+    return "_commit" in answers and Path.cwd().parent.parent == Path(tempfile.gettempdir()).resolve()
+
+
+def next_steps(answers: dict[str, str]) -> str:
+    """Return the commands that bring the user from here to a trained model."""
+    folder, shell = Path.cwd(), os.environ.get("PWD", "/")  # PWD: where the user stands
+    if folder.is_relative_to(shell):
+        folder = folder.relative_to(shell)
+    steps = [f"cd {shlex.quote(str(folder))}", "make setup", "source .venv/bin/activate"]
+    if "_commit" in answers:  # cruft writes its file after this hook
+        steps.insert(1, "git add .cruft.json && git commit -m 'Follow the template with cruft'")
+    return "\n  ".join(["\nNext:", *steps, "python make_dataset.py", "python train.py"])
+
+
 if __name__ == "__main__":
     answers = json.loads(r"""{{ cookiecutter | tojson }}""")
     prune({answers[question] for question in ("modality", "license")})
     rename(answers["project"], answers["package"])
+    if is_comparison(answers):
+        sys.exit()
     try:
         commit(answers["author"], answers["email"])
     except (OSError, subprocess.CalledProcessError) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
-        print(f"No git repository yet ({reason}). Later: git init -b main && git add --all && git commit")
-
-    folder = os.path.relpath(Path.cwd(), os.environ.get("PWD", "/"))
-    folder = folder if not folder.startswith("..") else str(Path.cwd())
-    print(f"\nNext:\n  cd {shlex.quote(folder)}\n  make setup\n  source .venv/bin/activate\n  python make_dataset.py\n  python train.py")
+        print(f"No commit in git ({reason}). When git works: git init -b main && git add --all && git commit")
+    print(next_steps(answers))

@@ -9,24 +9,20 @@ from pathlib import Path
 PLACEHOLDER = "my_project"  # the name in the template folder, which the other hook replaces
 
 # What a project imports or installs, as import names; a distribution's name has hyphens where these have underscores.
-DEPENDENCIES = set(
-    """
-    accelerate aiohttp antlr4 cookiecutter coverage cruft datasets dill dvc evaluate fsspec hf_xet huggingface_hub hydra
-    hydra_colorlog hydra_core jinja2 lightning lightning_fabric lightning_utilities matplotlib multiprocess mypy
-    networkx numpy omegaconf packaging pandas pip pre_commit pyarrow pydantic pytest pytest_cov pytest_xdist
-    python_dotenv pytorch_lightning pyyaml regex requests rich ruff safetensors scikit_learn scipy setuptools sklearn
-    sympy tensorboard tokenizers torch torchdata torchmetrics torchvision tqdm transformers typing_extensions uv wandb
-    wheel yaml
-    """.split()
-)
+DEPENDENCIES = """
+accelerate aiohttp antlr4 cookiecutter coverage cruft datasets dill dvc evaluate fsspec hf_xet huggingface_hub hydra
+hydra_colorlog hydra_core jinja2 lightning lightning_fabric lightning_utilities matplotlib multiprocess mypy
+networkx numpy omegaconf packaging pandas pip pre_commit pyarrow pydantic pytest pytest_cov pytest_xdist
+python_dotenv pytorch_lightning pyyaml regex requests rich ruff safetensors scikit_learn scipy setuptools sklearn
+sympy tensorboard tokenizers torch torchdata torchmetrics torchvision tqdm transformers typing_extensions uv wandb
+wheel yaml
+"""
 
 # The project's own folders and commands: a package of that name would hide them, or be hidden.
-OWN = set(
-    """
-    build compare configs conftest data deploy dist docs drift evaluate export hooks make_dataset notebooks predict runs
-    serve setup src test tests train
-    """.split()
-)
+OWN = """
+build compare configs conftest data deploy dist docs drift evaluate export hooks make_dataset notebooks predict runs
+serve setup src test tests train
+"""
 
 
 def refuse_package(package: str) -> str | None:
@@ -37,9 +33,9 @@ def refuse_package(package: str) -> str | None:
         return "is a keyword of Python"
     if package in sys.stdlib_module_names:
         return "is a module of Python's standard library"
-    if package in DEPENDENCIES:
+    if package in DEPENDENCIES.split():
         return "is the name of a library that the project may use"
-    if package in OWN:
+    if package in OWN.split():
         return "is the name of one of the project's own folders or commands"
     if package == PLACEHOLDER:
         return "is the name that the template uses for itself"
@@ -51,7 +47,7 @@ def refuse_project(project: str) -> str | None:
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", project):
         return "cannot name a folder and a distribution: use ASCII letters, digits and . _ - between them"
     name = re.sub(r"[-_.]+", "_", project).lower()  # pip compares names like this, with a hyphen
-    if name in DEPENDENCIES:
+    if name in DEPENDENCIES.split():
         return "is the name of a library that the project may install"
     if name == PLACEHOLDER:
         return "is the name that the template uses for itself"
@@ -63,13 +59,13 @@ def refuse_text(text: str) -> str | None:
     if not text.strip():
         return "is empty: give at least a word"
     if wrong := re.search(r'["\\{}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]', text):
-        return f"holds {ascii(wrong.group())}: leave out double quotes, backslashes, braces and control characters"
+        return f"holds {wrong.group()!a}: leave out double quotes, backslashes, braces and control characters"
     return None
 
 
 def refuse_email(email: str) -> str | None:
     """Say why `email` cannot be an address, or return None."""
-    if not re.fullmatch(r"[^\s@<>(),:;\[\]]+@[^\s@<>(),:;\[\]]+", email):
+    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`~|-]+@[^\s@<>(),:;\[\]]+", email):
         return "does not look like an address: write it as name@example.com"
     return refuse_text(email)
 
@@ -84,18 +80,17 @@ def refusals(answers: dict[str, str]) -> list[str]:
         "author": refuse_text,
         "email": refuse_email,
     }
-    found = {key: check(answers[key]) for key, check in checks.items()}
-    return [
-        f"{key}={ascii(answers[key]) if not answers[key].isprintable() else repr(answers[key])} {reason}"
-        + ("" if ":" in reason else f": choose another, as {key}={suggestion(key, answers[key])}")
-        for key, reason in found.items()
-        if reason
-    ]
+    lines = []
+    for key, check in checks.items():
+        if reason := check(answers[key]):
+            remedy = "" if ":" in reason else f": choose another, {answers[key]}_lab say"
+            lines.append(f"{key}={printable(answers[key])} {reason}{remedy}")
+    return lines
 
 
-def suggestion(key: str, answer: str) -> str:
-    """Return a name that is near to `answer` and free."""
-    return f"{answer}_lab" if key == "package" else f"{answer}-lab"
+def printable(answer: str) -> str:
+    """Return `answer` in quotes, on one line, for any terminal."""
+    return repr(answer).encode("ascii", "backslashreplace").decode()
 
 
 def occupied(folder: Path) -> bool:
@@ -106,7 +101,7 @@ def occupied(folder: Path) -> bool:
 if __name__ == "__main__":
     errors = refusals(json.loads(r"""{{ cookiecutter | tojson }}"""))
     if occupied(Path.cwd()):
-        errors.append(f"{Path.cwd()} is not empty: bake into a new folder, or bring a project up to date with cruft update")
+        errors.append(f"{printable(str(Path.cwd()))} is not empty: bake elsewhere, or use cruft update on a project")
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
     sys.exit(1 if errors else 0)

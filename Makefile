@@ -1,0 +1,58 @@
+# `make` lists the targets. PYTHON=... chooses another Python than the first that fits, from 3.11 to 3.13.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+
+BIN := .venv/bin
+UV := uv==0.13.8
+TEMPLATE := {{cookiecutter.project}}
+
+# pip reads PIP_FIND_LINKS, uv does not: whoever has wheels of their own sets one of the two.
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+
+# A half-made environment, or one whose Python is gone, starts again from nothing.
+ifneq ($(wildcard .venv),)
+ifneq ($(shell $(BIN)/python -c 'import pip; print("whole")' 2>/dev/null),whole)
+$(shell rm -rf .venv)
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check setup clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.tools ## bake a project into build/, train BERT in it, show its test metrics
+	@PYTHON="$(PYTHON)" sh demo.sh
+
+test: setup ## run every test: hooks, every bake, one bake installed and put through its README (minutes)
+	@$(BIN)/python -m pytest -m ""
+
+check: setup ## lint, format check and types, of Kindling and of the project before it is baked
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	cd '$(TEMPLATE)' && ../$(BIN)/python -m mypy --cache-dir ../.mypy_cache
+
+setup: .venv/.project ## make or mend the environment in .venv
+
+clean: ## delete what the other targets made
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache
+
+# Small: what bakes, checks and tests the template.
+.venv/.tools: requirements.txt Makefile
+	@test -n "$(PYTHON)" || { echo "error: no Python from 3.11 to 3.13 with venv and pip: install one, or name it: make PYTHON=/path/to/python"; exit 1; }
+	@echo "Setting up .venv with $(PYTHON)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@touch $@
+
+# Large: what the project imports, so that it can be checked and tested before it is baked.
+.venv/.project: .venv/.tools $(TEMPLATE)/requirements.txt
+	@echo "Setting up .venv for the project"
+	@$(BIN)/uv pip install --python $(BIN)/python -r '$(TEMPLATE)/requirements.txt'
+	@touch $@

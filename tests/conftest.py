@@ -1,0 +1,102 @@
+"""The template as it would be cloned, and projects baked from it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEMPLATE = ROOT / "{{cookiecutter.project}}"
+
+REAL_HOME = Path.home()
+
+Bake = Callable[..., Path]
+
+
+def run(
+    *command: str | Path, cwd: Path, path: str | None = None, check: bool = True, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `command` as a new user on a machine without terminal would, and show what it wrote when it fails."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=clean_environment() | ({} if path is None else {"PATH": path}) | {"PWD": str(cwd)} | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    if check and done.returncode:
+        pytest.fail(
+            f"{' '.join(map(str, command))} exited {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False
+        )
+    return done
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this environment without what pytest, make, git or an activated environment added to it."""
+    foreign = ("MAKE", "MFLAGS", "PYTEST", "VIRTUAL_ENV", "COV_", "COVERAGE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def git(*arguments: str, cwd: Path) -> str:
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgSign=false"]
+    return run("git", *identity, *arguments, cwd=cwd).stdout
+
+
+def template_files() -> list[str]:
+    """Return the files of the template folder that a clone would hold once everything is committed."""
+    listing = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=TEMPLATE)
+    return sorted(name for name in listing.split("\0") if name and (TEMPLATE / name).exists())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home where nobody has configured git or cookiecutter."""
+    folder = tmp_path_factory.mktemp("home")
+    os.environ.setdefault("PYENV_ROOT", str(REAL_HOME / ".pyenv"))
+    for key in [key for key in os.environ if key.startswith("GIT_")]:
+        del os.environ[key]
+    os.environ |= {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the working tree as a clone would have it: one commit, nothing that git ignores."""
+    folder = tmp_path_factory.mktemp("clone") / "kindling"
+    rest = ["cookiecutter.json", "hooks/pre_gen_project.py", "hooks/post_gen_project.py"]
+    for name in rest + [f"{TEMPLATE.name}/{name}" for name in template_files()]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    git("init", "-q", "-b", "main", cwd=folder)
+    git("add", "--all", cwd=folder)
+    git("commit", "-qm", "The template", cwd=folder)
+    return folder
+
+
+def cookiecutter(template: Path, output: Path, python: str | Path = sys.executable, **answers: str) -> list[str]:
+    """Return the command that bakes `answers` into `output` without asking."""
+    settings = [f"{key}={value}" for key, value in answers.items()]
+    return [str(python), "-m", "cookiecutter", str(template), "--no-input", "--output-dir", str(output), *settings]
+
+
+@pytest.fixture(scope="session")
+def bake(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Bake:
+    """Bake the given answers, once each, and return the project's folder."""
+    baked: dict[tuple[tuple[str, str], ...], Path] = {}
+
+    def bake_once(**answers: str) -> Path:
+        key = tuple(sorted(answers.items()))
+        if key not in baked:
+            output = tmp_path_factory.mktemp("with space") / "été"
+            run(*cookiecutter(template, output, **answers), cwd=output.parent)
+            (baked[key],) = output.iterdir()
+        return baked[key]
+
+    return bake_once
