@@ -54,5 +54,5 @@ clean: ## delete what the other targets made
 # Large: what the project imports, so that it can be checked and tested before it is baked.
 .venv/.project: .venv/.tools $(TEMPLATE)/requirements.txt
 	@echo "Setting up .venv for the project"
-	@$(BIN)/uv pip install --python $(BIN)/python -r '$(TEMPLATE)/requirements.txt'
+	@$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt -r '$(TEMPLATE)/requirements.txt'
 	@touch $@

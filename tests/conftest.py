@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,13 @@ Bake = Callable[..., Path]
 
 
 def run(
-    *command: str | Path, cwd: Path, path: str | None = None, check: bool = True, **environment: str
+    *command: str | Path, cwd: Path, check: bool = True, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `command` as a new user on a machine without terminal would, and show what it wrote when it fails."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env=clean_environment() | ({} if path is None else {"PATH": path}) | {"PWD": str(cwd)} | environment,
+        env=clean_environment() | {"PWD": str(cwd)} | dict(environment or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -42,6 +42,10 @@ def clean_environment() -> dict[str, str]:
     foreign = ("MAKE", "MFLAGS", "PYTEST", "VIRTUAL_ENV", "COV_", "COVERAGE")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+DEAD = "http://127.0.0.1:9"
+NO_NETWORK = dict.fromkeys(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"], DEAD)
 
 
 def git(*arguments: str, cwd: Path) -> str:

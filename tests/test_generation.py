@@ -8,14 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import post_gen_project as post
 import pytest
-import tomllib
 import yaml
-from conftest import REAL_HOME, ROOT, TEMPLATE, Bake, cookiecutter, git, run, template_files
+from conftest import NO_NETWORK, REAL_HOME, ROOT, TEMPLATE, Bake, cookiecutter, git, run, template_files
 
 LICENSES = ["MIT", "BSD-3-Clause", "Apache-2.0", "none"]
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -23,7 +23,8 @@ ANSWERS: list[dict[str, str]] = [
     {},
     *({"license": license, "python_version": python} for license in LICENSES for python in PYTHONS),
     {"project_name": "Été 2", "license": "none"},
-    {"project": "Spark_1.5", "package": "bert2"},
+    {"project": "Spark_1.5", "package": "a"},  # short, long and last in the alphabet: formatting and import order hold
+    {"package": "zebras_with_quite_a_long_name"},
 ]
 RENDERED = ["LICENSE", "Makefile", "README.md", "pyproject.toml", ".python-version"]
 TABLE = {path for paths in post.OPTIONAL.values() for path in paths}
@@ -233,7 +234,7 @@ def test_a_bake_inside_a_repository_has_its_own(template: Path, tmp_path: Path) 
 
 def test_a_bake_without_git_says_so_and_goes_on(template: Path, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    done = run(*cookiecutter(template, tmp_path), cwd=tmp_path, path=str(tmp_path / "bin"))
+    done = run(*cookiecutter(template, tmp_path), cwd=tmp_path, environment={"PATH": str(tmp_path / "bin")})
     assert len([line for line in done.stdout.splitlines() if "git" in line]) == 1
     assert (tmp_path / "first-spark" / "src" / "first_spark").is_dir()
     assert not (tmp_path / "first-spark" / ".git").exists()
@@ -264,16 +265,8 @@ def check_quick_offline_bake(python: str | Path, template: Path, folder: Path) -
     """Bake with no terminal, no network, no git user and an awkward path, and look at the clock."""
     output = folder / "mit Wörtern"
     output.mkdir()
-    dead = "http://127.0.0.1:9"
     start = time.monotonic()
-    run(
-        *offline(*cookiecutter(template, output, python)),
-        cwd=folder,
-        http_proxy=dead,
-        https_proxy=dead,
-        HTTP_PROXY=dead,
-        HTTPS_PROXY=dead,
-    )
+    run(*offline(*cookiecutter(template, output, python)), cwd=folder, environment=NO_NETWORK)
     seconds = time.monotonic() - start
     assert git("status", "--porcelain", cwd=output / "first-spark") == ""
     assert files(output / "first-spark")

@@ -1,0 +1,122 @@
+"""One bake installed as its README says, and put through its own checks, its own tests and its README's commands."""
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import NO_NETWORK, REAL_HOME, TEMPLATE, cookiecutter, git, run
+
+pytestmark = pytest.mark.slow
+
+
+def bake_as_user(template: Path, folder: Path, **answers: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    run(*cookiecutter(template, folder, **answers), cwd=folder)
+    return folder / "first-spark"
+
+
+@pytest.fixture(scope="module")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PATH that holds uv and nothing else, or nothing at all where there is no uv."""
+    folder = tmp_path_factory.mktemp("uv")
+    if found := shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"):
+        (folder / "uv").symlink_to(found)
+    return folder
+
+
+def path_without_uv() -> str:
+    """Return PATH without uv and without the environment of these tests."""
+    folders = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)]
+    own = Path(sys.prefix) / "bin"
+    return os.pathsep.join(str(folder) for folder in folders if folder != own and not (folder / "uv").exists())
+
+
+def user_run(*command: str, project: Path, uv: Path | None = None, network: bool = True) -> str:
+    """Run `command` as the user of a baked project would, with the project's own environment active."""
+    folders = [project / ".venv/bin", *([uv] if uv else []), path_without_uv()]
+    environment = {} if network else dict(NO_NETWORK)
+    environment |= {"HOME": str(REAL_HOME), "XDG_CONFIG_HOME": "", "GIT_CONFIG_GLOBAL": os.devnull}
+    done = run(*command, cwd=project, environment=environment | {"PATH": os.pathsep.join(map(str, folders))})
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(template: Path, uv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = bake_as_user(template, tmp_path_factory.mktemp("user") / "my work")
+    user_run("make", "setup", project=project, uv=uv)
+    return project
+
+
+def test_setup_is_quick_the_second_time(installed: Path, uv: Path) -> None:
+    written = sorted((installed / ".venv").rglob("*.dist-info"))
+    user_run("make", "setup", project=installed, uv=uv)
+    assert sorted((installed / ".venv").rglob("*.dist-info")) == written
+
+
+def test_its_checks_pass(installed: Path) -> None:
+    user_run("make", "check", project=installed)
+
+
+def test_its_own_tests_pass_without_network(installed: Path) -> None:
+    user_run("make", "test", project=installed, network=False)
+    assert git("status", "--porcelain", cwd=installed) == ""
+
+
+def test_pre_commit_has_nothing_to_change(installed: Path) -> None:
+    user_run("pre-commit", "run", "--all-files", project=installed)
+    assert git("status", "--porcelain", cwd=installed) == ""
+
+
+def readme_commands(readme: str) -> list[str]:
+    """Return the blocks tagged bash, but for those under a comment `<!-- not run: reason -->`."""
+    blocks = re.findall(r"(?:<!-- not run: (.+?) -->\n)?^```bash\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    return [block for reason, block in blocks if not reason]
+
+
+def test_the_parser_of_the_readme_reads_what_it_should() -> None:
+    readme = (
+        "```bash\na\nb\n```\n<!-- not run: slow -->\n```bash\nc\n```\n```python\nd\n```\n```\ne\n```\n```bash\nf\n```\n"
+    )
+    assert readme_commands(readme) == ["a\nb\n", "f\n"]
+
+
+def test_every_command_of_its_readme_works_as_printed(installed: Path, uv: Path) -> None:
+    blocks = readme_commands((installed / "README.md").read_text(encoding="utf-8"))
+    assert any("train.py" in block for block in blocks)
+    for block in blocks:
+        user_run("bash", "-euxo", "pipefail", "-c", block, project=installed, uv=uv)
+    assert git("status", "--porcelain", cwd=installed) == ""
+
+
+def test_a_bake_without_a_license_installs_and_passes_its_checks(template: Path, uv: Path, tmp_path: Path) -> None:
+    project = bake_as_user(template, tmp_path / "été", license="none")
+    user_run("make", "setup", project=project, uv=uv)
+    user_run("make", "check", project=project)
+
+
+def test_plain_pip_installs_it_too(template: Path, tmp_path: Path) -> None:
+    assert shutil.which("uv", path=path_without_uv()) is None
+    project = bake_as_user(template, tmp_path / "pip only")
+    user_run("make", "setup", project=project)
+    help_text = user_run("python", "train.py", "--help", project=project)
+    assert "model" in help_text
+
+
+@pytest.fixture(scope="module")
+def unbaked(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clone = tmp_path_factory.mktemp("unbaked") / "kindling"
+    git("clone", "-q", str(template), str(clone), cwd=clone.parent)
+    return clone / TEMPLATE.name
+
+
+@pytest.mark.parametrize("command", ["ruff check", "ruff format --check", "mypy"])
+def test_the_template_folder_passes_its_checks_unbaked(command: str, unbaked: Path) -> None:
+    run(sys.executable, "-m", *shlex.split(command), cwd=unbaked)
+
+
+def test_the_template_folder_passes_its_tests_unbaked(unbaked: Path) -> None:
+    run(sys.executable, "-m", "pytest", cwd=unbaked, environment=NO_NETWORK)
