@@ -32,8 +32,8 @@ test: setup ## run every test: hooks, every bake, one bake installed and put thr
 	@$(BIN)/python -m pytest -m ""
 
 check: setup ## lint, format check and types, of Kindling and of the project before it is baked
-	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check --no-cache .
+	$(BIN)/python -m ruff format --no-cache --check .
 	$(BIN)/python -m mypy
 	cd '$(TEMPLATE)' && ../$(BIN)/python -m mypy --cache-dir ../.mypy_cache
 
@@ -47,7 +47,7 @@ clean: ## delete what the other targets made
 	@test -n "$(PYTHON)" || { echo "error: no Python from 3.11 to 3.13 with venv and pip: install one, or name it: make PYTHON=/path/to/python"; exit 1; }
 	@echo "Setting up .venv with $(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(UV)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	@touch $@
 

@@ -53,10 +53,10 @@ def git(*arguments: str, cwd: Path) -> str:
     return run("git", *identity, *arguments, cwd=cwd).stdout
 
 
-def template_files() -> list[str]:
-    """Return the files of the template folder that a clone would hold once everything is committed."""
-    listing = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=TEMPLATE)
-    return sorted(name for name in listing.split("\0") if name and (TEMPLATE / name).exists())
+def clone_files(folder: Path) -> list[str]:
+    """Return the files under `folder` that a clone would hold once everything is committed."""
+    listing = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=folder)
+    return sorted(name for name in listing.split("\0") if name and (folder / name).exists())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,8 +74,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the working tree as a clone would have it: one commit, nothing that git ignores."""
     folder = tmp_path_factory.mktemp("clone") / "kindling"
-    rest = ["cookiecutter.json", "hooks/pre_gen_project.py", "hooks/post_gen_project.py"]
-    for name in rest + [f"{TEMPLATE.name}/{name}" for name in template_files()]:
+    for name in clone_files(ROOT):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     git("init", "-q", "-b", "main", cwd=folder)

@@ -15,7 +15,7 @@ from pathlib import Path
 import post_gen_project as post
 import pytest
 import yaml
-from conftest import NO_NETWORK, REAL_HOME, ROOT, TEMPLATE, Bake, cookiecutter, git, run, template_files
+from conftest import NO_NETWORK, REAL_HOME, ROOT, TEMPLATE, Bake, clone_files, cookiecutter, git, run
 
 LICENSES = ["MIT", "BSD-3-Clause", "Apache-2.0", "none"]
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -61,13 +61,17 @@ def deleted(answers: dict[str, str]) -> set[str]:
 
 def test_only_the_files_that_need_it_are_rendered() -> None:
     patterns = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["_copy_without_render"]
-    rendered = [name for name in template_files() if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+    rendered = [
+        name for name in clone_files(TEMPLATE) if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    ]
     assert [name for name in rendered if name not in RENDERED] == []
 
 
 def test_a_bake_holds_exactly_the_chosen_files(answers: dict[str, str], project: Path) -> None:
     gone = deleted(answers)
-    chosen = [name for name in template_files() if name not in gone and not any(name.startswith(f"{p}/") for p in gone)]
+    chosen = [
+        name for name in clone_files(TEMPLATE) if name not in gone and not any(name.startswith(f"{p}/") for p in gone)
+    ]
     package = answers.get("package") or {"Été 2": "ete_2"}.get(answers.get("project_name", ""), "first_spark")
     assert files(project) == sorted(name.replace("my_project", package) for name in chosen)
     assert sorted(
