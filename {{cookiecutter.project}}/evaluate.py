@@ -1,0 +1,34 @@
+"""Test a checkpoint.
+
+python evaluate.py checkpoint=best                                     the best checkpoint of the newest run
+python evaluate.py checkpoint=runs/2026-11-20/12-00-00                 of this run
+"""
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from my_project.command import command
+
+
+def evaluate(cfg: DictConfig) -> dict[str, float]:
+    """Return the metrics of the checkpoint on the test split of the data that it was trained on."""
+    from my_project.checkpoint import find_checkpoint, load_data, load_task
+    from my_project.report import write_metrics
+
+    path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
+    task = load_task(path)
+    trainer = instantiate(cfg.trainer, precision=task.hparams["trainer"]["precision"])
+    (test,) = trainer.test(task, load_data(path, cfg.paths.root), verbose=False)
+    write_metrics(test, path.parent, "evaluation.json")
+    return test
+
+
+@command
+@hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
+def main(cfg: DictConfig) -> None:
+    evaluate(cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""My project: models, data and the commands that join them."""

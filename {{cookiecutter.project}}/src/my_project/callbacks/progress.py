@@ -1,0 +1,36 @@
+import sys
+import time
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import TQDMProgressBar
+from tqdm.auto import tqdm
+
+
+class Progress(TQDMProgressBar):
+    """A progress bar on a terminal, and on a terminal as in a log file one line per epoch that stays."""
+
+    def __init__(self, refresh_rate: int = 20) -> None:
+        super().__init__(refresh_rate=refresh_rate if sys.stderr.isatty() else 0, leave=False)
+        self._epoch = 0
+        self._started = 0.0
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+    def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
+        self._print_epoch(trainer)
+        super().on_train_epoch_start(trainer, *args)
+        self._epoch, self._started = trainer.current_epoch + 1, time.monotonic()
+
+    def on_train_end(self, trainer: Trainer, *args: Any) -> None:
+        super().on_train_end(trainer, *args)
+        self._print_epoch(trainer)
+
+    def _print_epoch(self, trainer: Trainer) -> None:
+        # At the end of an epoch its training metrics are not yet logged; at the start of the next they are.
+        if self._epoch and trainer.is_global_zero:
+            epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+            metrics = [(name, value) for name, value in trainer.callback_metrics.items() if "/" in name]
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics))
+            tqdm.write(f"epoch {self._epoch}{epochs}  {shown}  {time.monotonic() - self._started:.1f} s", file=sys.stderr)

@@ -1,0 +1,198 @@
+"""What all data have in common: three splits, made once, and loaders of their batches."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import UsageError
+from . import dataset
+from .sampler import BucketSampler
+
+log = logging.getLogger(__name__)
+
+Inputs = dict[str, Tensor]
+Batch = tuple[Inputs, Tensor]  # (keyword arguments of the model, target)
+
+
+class DataModule(LightningDataModule):
+    """A dataset that `make_dataset.py` makes and `train.py` reads. A subclass says where samples come from and what a batch is.
+
+    Args:
+        dir: Folder of the dataset.
+        labels: "classes" or "numbers".
+        batch_size: Samples per batch and process.
+        num_workers: Processes that load batches; zero loads in the main process.
+        folds: Number of folds for cross-validation; without it a tenth of the samples validates.
+        fold: The fold that validates, from 0 to `folds` - 1.
+        seed: Seed of the order of the batches.
+    """
+
+    input_column = "text"  # what a row to predict from has to have
+
+    def __init__(
+        self,
+        dir: str,
+        labels: str = "classes",
+        batch_size: int = 32,
+        num_workers: int = 0,
+        folds: int | None = None,
+        fold: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if (folds is not None and not 0 <= fold < folds) or folds == 1:
+            raise UsageError(
+                f"data.folds={folds} data.fold={fold}: use two folds or more, and a fold below their number"
+            )
+        if labels not in dataset.SCHEMA:
+            raise UsageError(f"data.labels={labels}: choose from {', '.join(dataset.SCHEMA)}")
+        if batch_size < 1 or num_workers < 0:
+            raise UsageError(f"data.batch_size={batch_size} data.num_workers={num_workers}: out of range")
+        self.dir = Path(dir)
+        self.labels = labels
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.folds = folds
+        self.fold = fold
+        self.seed = seed
+        self.classes: list[str] = []
+        self.splits: dict[str, np.ndarray] = {}
+        self.targets: Tensor | None = None
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (where it stands, row) for each sample, always in the same order; a row has a `text` and a `label`."""
+        raise TypeError(f"{type(self).__name__} has to define rows()")
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the samples depend on beside `fingerprint`: a dataset made with other settings is made anew."""
+        return {"labels": self.labels}
+
+    def fingerprint(self) -> str:
+        """Return a value that changes when the source of the samples changes."""
+        return ""
+
+    def lengths(self, rows: np.ndarray) -> np.ndarray:
+        """Return how long each of the samples with numbers `rows` is; samples of like length share a batch."""
+        return np.ones(len(rows), dtype=np.int64)
+
+    def inputs(self, rows: np.ndarray) -> Inputs:
+        """Return the model's inputs for the samples with numbers `rows`."""
+        raise TypeError(f"{type(self).__name__} has to define inputs()")
+
+    def encode(self, rows: list[dict[str, Any]]) -> Inputs:
+        """Return the model's inputs for rows that are in no dataset and have no `problem`."""
+        raise TypeError(f"{type(self).__name__} has to define encode()")
+
+    def problem(self, row: dict[str, Any]) -> str:
+        """Return what is wrong with a row that `encode` is to take, or nothing."""
+        return ""
+
+    def size(self, row: dict[str, Any]) -> int:
+        """Return how large a row is, so that rows of like size share a batch."""
+        return 1
+
+    def make(self) -> dict[str, Any]:
+        """Make the dataset, unless it is there already, and return the facts about it."""
+        settings = self.settings() | {"source": type(self).__name__, "fingerprint": self.fingerprint()}
+        if Path(self.dir, "dataset.json").exists():
+            facts = dataset.facts(self.dir)
+            if facts["format"] == dataset.FORMAT and facts["settings"] == settings:
+                log.info("%s is up to date", self.dir)
+                return facts
+        facts = dataset.make(self.dir, self.rows(), settings)
+        log.info("%s: made", self.dir)
+        return facts
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.targets is not None:
+            return
+        facts = dataset.facts(self.dir)
+        made_with = facts["settings"]
+        if changed := [name for name, value in self.settings().items() if made_with.get(name) != value]:
+            name = changed[0]
+            raise UsageError(
+                f"data.{name}={self.settings()[name]}: {self.dir} was made with {made_with.get(name)}; "
+                "run make_dataset.py with the same data options"
+            )
+        if self.classes and self.classes != list(facts["classes"]):
+            raise UsageError(
+                f"{self.dir} has the classes {', '.join(facts['classes'])}, the checkpoint {', '.join(self.classes)}"
+            )
+        self.classes = list(facts["classes"])
+        hashes, targets = dataset.read_targets(self.dir, self.classes)
+        self.splits = dataset.split(hashes, self.folds, self.fold)
+        self.targets = torch.from_numpy(targets)
+        self.hash = facts["hash"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs to predict without the dataset."""
+        return {"classes": self.classes, "hash": self.hash}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.classes = state_dict["classes"]
+        self.hash = state_dict["hash"]
+
+    def example(self) -> Batch:
+        """Return a batch of two training samples."""
+        self.prepare_data()
+        self.setup()
+        return Split(self, self.splits["train"])[self.extremes()]
+
+    def extremes(self) -> np.ndarray:
+        """Return the places in the training split of two samples that strain a model most."""
+        return np.arange(2)
+
+    def num_batches(self, split: str) -> int:
+        return len(self._sampler(split))
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader("test")
+
+    def _sampler(self, split: str) -> BucketSampler:
+        return BucketSampler(
+            self.lengths(self.splits[split]),
+            self.batch_size,
+            self.seed,
+            shuffle=split == "train",
+            rank=self.trainer.global_rank if self.trainer else 0,
+            num_ranks=self.trainer.world_size if self.trainer else 1,
+        )
+
+    def _loader(self, split: str) -> DataLoader:
+        return DataLoader(
+            Split(self, self.splits[split]),
+            batch_size=None,  # the sampler yields whole batches, and the dataset gathers one in one go
+            sampler=self._sampler(split),
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+class Split(Dataset[Batch]):
+    """The samples of one split, indexed by whole batches."""
+
+    def __init__(self, data: DataModule, rows: np.ndarray) -> None:
+        self.data = data
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: np.ndarray) -> Batch:
+        rows = self.rows[index]
+        assert self.data.targets is not None, "setup() comes first"
+        return self.data.inputs(rows), self.data.targets[torch.from_numpy(rows)]

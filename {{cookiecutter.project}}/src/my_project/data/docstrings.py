@@ -1,0 +1,72 @@
+"""The docstrings of Python's own standard library: real text that every machine already has."""
+
+import ast
+import math
+import platform
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .text import TextData
+
+AREAS = {
+    "networking": "cgi ftplib http ipaddress netrc nntplib poplib selectors smtpd smtplib socket socketserver ssl telnetlib"
+    " urllib webbrowser wsgiref xmlrpc imaplib uuid asynchat asyncore",
+    "mail": "email mailbox mailcap mimetypes quopri",
+    "concurrency": "asyncio concurrent multiprocessing queue sched subprocess threading _threading_local",
+    "interfaces": "tkinter turtle curses cmd getpass pty tty rlcompleter argparse optparse getopt",
+    "packaging": "importlib distutils imp modulefinder pkgutil platform runpy site sysconfig venv zipapp zipimport",
+    "testing": "unittest doctest bdb pdb profile cProfile pstats timeit trace traceback tracemalloc faulthandler",
+    "language": "_collections_abc abc ast code codeop collections contextlib copy dataclasses dis enum functools inspect"
+    " keyword operator pyclbr symtable tokenize types typing weakref pydoc graphlib opcode",
+    "numbers": "_pydecimal _strptime _pydatetime bisect calendar colorsys datetime fractions heapq numbers random"
+    " statistics zoneinfo hmac hashlib secrets",
+    "files": "_pyio bz2 filecmp fileinput fnmatch genericpath glob gzip lzma ntpath os pathlib posixpath shelve shutil"
+    " stat tarfile tempfile zipfile dbm sqlite3 pickle pickletools io wave",
+    "text": "base64 codecs configparser csv difflib encodings gettext html json locale plistlib pprint re reprlib shlex"
+    " string textwrap tomllib xml logging",
+}
+
+
+class Docstrings(TextData):
+    """What a docstring is about: the area of the standard library that its module belongs to, one of ten."""
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        area_of = {module: area for area, modules in AREAS.items() for module in modules.split()}
+        library = Path(sysconfig.get_paths()["stdlib"])
+        seen = set()
+        for path in sorted(library.rglob("*.py")):
+            module = path.relative_to(library).parts[0].removesuffix(".py")
+            if module not in area_of or {"test", "tests", "idle_test"} & set(path.parts[len(library.parts) :]):
+                continue
+            for text, lines in _docstrings(path):
+                if text not in seen:
+                    seen.add(text)
+                    yield f"{path}", {"text": text, "label": self.label(area_of[module], lines)}
+
+    def label(self, area: str, lines: int) -> str | float:
+        return area
+
+    def fingerprint(self) -> str:
+        return f"Python {platform.python_version()}"
+
+
+class DocstringLines(Docstrings):
+    """How much code a docstring stands for: the natural logarithm of the number of lines that it documents."""
+
+    def label(self, area: str, lines: int) -> float:
+        return math.log(lines)
+
+
+def _docstrings(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the docstrings of three words or more, each with the number of lines of what it documents."""
+    source = path.read_bytes()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
+            text = ast.get_docstring(node)
+            if text and len(text.split()) >= 3:
+                end = node.end_lineno or node.lineno if not isinstance(node, ast.Module) else source.count(b"\n") + 1
+                start = node.lineno if not isinstance(node, ast.Module) else 0
+                docstring_lines = text.count("\n") + 1
+                yield text, max(1, end - start - docstring_lines)

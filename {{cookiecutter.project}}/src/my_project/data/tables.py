@@ -1,0 +1,156 @@
+"""Read and write rows of CSV, JSON lines, Parquet and plain text, one at a time and with their place in the file."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import UsageError, did_you_mean
+
+Row = dict[str, Any]
+FORMATS = (".csv", ".jsonl", ".parquet", ".txt")
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[str, Row | None, str]]:
+    """Yield (place, row, problem) for each row; a row that can't be read is None and `problem` says why.
+
+    Args:
+        path: A .csv with a header, .jsonl, .parquet or .txt file; "-" reads plain lines from the standard input.
+
+    Raises:
+        UsageError: The file is missing, of another kind, or not encoded in UTF-8.
+    """
+    if str(path) == "-":
+        yield from _lines(sys.stdin, "standard input")
+        return
+    path = Path(path)
+    if not path.is_file():
+        nearby = [other.name for other in path.parent.glob("*") if other.suffix in FORMATS]
+        raise UsageError(f"{path}: no such file{did_you_mean(path.name, nearby)}")
+    if path.suffix == ".parquet":
+        yield from _parquet(path)
+        return
+    readers = {".csv": _csv, ".jsonl": _jsonl, ".txt": _lines}
+    if path.suffix not in readers:
+        raise UsageError(
+            f"{path}: can't read {path.suffix or 'a file without a suffix'}; use one of {', '.join(FORMATS)}"
+        )
+    _check_encoding(path)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from readers[path.suffix](file, path.name)
+
+
+def check_output(path: str | Path) -> None:
+    """Refuse early what `write_rows` can't write.
+
+    Raises:
+        UsageError: `path` is of another kind than .csv, .jsonl, .parquet or "-".
+    """
+    if str(path) != "-" and Path(path).suffix not in (".csv", ".jsonl", ".parquet"):
+        raise UsageError(f"output={path}: can't write that; use a .csv, .jsonl or .parquet file, or -")
+
+
+def write_rows(path: str | Path, rows: list[Row]) -> None:
+    """Write `rows`, whose columns may differ, to a file in one go, or as JSON lines to the standard output for "-"."""
+    check_output(path)
+    if str(path) == "-":
+        _write_jsonl(sys.stdout, rows)
+        return
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist([dict.fromkeys(columns) | row for row in rows]), new)
+    else:
+        with new.open("w", encoding="utf-8", newline="") as file:
+            if path.suffix == ".jsonl":
+                _write_jsonl(file, rows)
+            else:
+                csv_writer = csv.DictWriter(file, columns)
+                csv_writer.writeheader()
+                csv_writer.writerows(rows)
+    new.replace(path)
+
+
+def check_columns(rows: Iterator[tuple[str, Row | None, str]], *columns: str) -> Iterator[tuple[str, Row | None, str]]:
+    """Pass `rows` on.
+
+    Raises:
+        UsageError: The first readable row lacks one of the columns.
+    """
+    checked = False
+    for place, row, problem in rows:
+        if row is not None and not checked:
+            for column in columns:
+                if column not in row:
+                    names = ", ".join(row)
+                    raise UsageError(f"{place}: no column {column!r}; there are {names}{did_you_mean(column, row)}")
+            checked = True
+        yield place, row, problem
+
+
+def _csv(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(file)
+    header = next(reader, None)
+    if header is None:
+        raise UsageError(f"{name}: the file is empty; its first line has to name the columns")
+    for number, values in enumerate(filter(None, reader), start=1):
+        place = f"{name}, row {number} (line {reader.line_num})"
+        if len(values) == len(header):
+            yield place, dict(zip(header, values, strict=True)), ""
+        else:
+            yield place, None, f"{len(values)} values for {len(header)} columns"
+
+
+def _jsonl(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:
+    for number, line in enumerate(file, start=1):
+        place = f"{name}, row {number}"
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            yield place, None, f"not JSON ({error})"
+            continue
+        yield (place, row, "") if isinstance(row, dict) else (place, None, "not a JSON object")
+
+
+def _lines(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:
+    for number, line in enumerate(file, start=1):
+        yield f"{name}, row {number}", {"text": line.rstrip("\r\n")}, ""
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Row | None, str]]:
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"{path}: not a Parquet file ({error})") from None
+    number = 0
+    with file:
+        for batch in file.iter_batches(10_000):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path.name}, row {number}", row, ""
+
+
+def _check_encoding(path: Path) -> None:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                byte = line[error.start]
+                raise UsageError(
+                    f"{path}, line {number}: byte 0x{byte:02x} is not UTF-8; save the file in UTF-8 (iconv -t utf-8)"
+                ) from None
+
+
+def _write_jsonl(file: TextIO, rows: list[Row]) -> None:
+    file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)

@@ -1,0 +1,91 @@
+"""Cut texts into tokens."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+from ..errors import UsageError
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+class TextTokenizer:
+    """A fast tokenizer that cuts texts off after `max_length` tokens.
+
+    Args:
+        definition: What `Tokenizer.to_str` returns, with the padding token in it. A checkpoint holds it.
+        max_length: Tokens of the longest text, the special ones included.
+    """
+
+    def __init__(self, definition: str, max_length: int) -> None:
+        self.definition = definition
+        tokenizer = Tokenizer.from_str(definition)
+        self.pad_id: int = tokenizer.padding["pad_id"]
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length)
+        self._tokenizer = tokenizer
+
+    def __call__(self, texts: list[str]) -> list[np.ndarray]:
+        """Return the token numbers of each text."""
+        return [np.array(encoding.ids, np.int32) for encoding in self._tokenizer.encode_batch_fast(texts)]
+
+    @classmethod
+    def train(cls, texts: Iterable[list[str]], vocab_size: int, max_length: int) -> "TextTokenizer":
+        """Train a WordPiece tokenizer (Schuster and Nakajima, 2012) with BERT's normalisation on chunks of texts."""
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.BertNormalizer()
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=vocab_size, special_tokens=SPECIAL_TOKENS, show_progress=False, limit_alphabet=1000
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+        )
+        tokenizer.enable_padding(pad_id=tokenizer.token_to_id("[PAD]"), pad_token="[PAD]")
+        return cls(tokenizer.to_str(), max_length)
+
+    @classmethod
+    def pretrained(cls, name: str, max_length: int) -> "TextTokenizer":
+        """Return the tokenizer of the Hugging Face model with this name or in this folder.
+
+        Raises:
+            UsageError: There is none, or it can't be had without a network.
+        """
+        from transformers import AutoTokenizer  # here, as models that are not pretrained do without transformers
+
+        try:
+            pretrained = AutoTokenizer.from_pretrained(name)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"model.pretrained={name}: no tokenizer there ({first_line(error)})") from None
+        tokenizer = Tokenizer.from_str(pretrained.backend_tokenizer.to_str())
+        tokenizer.enable_padding(pad_id=pretrained.pad_token_id or 0, pad_token=pretrained.pad_token or "")
+        return cls(tokenizer.to_str(), max_length)
+
+
+def write_tokens(folder: Path, tokenizer: TextTokenizer, texts: Iterable[list[str]]) -> None:
+    """Write the tokens of chunks of texts to `folder`, one chunk at a time. `read_tokens` says what."""
+    Path(folder, "tokenizer.json").write_text(tokenizer.definition, encoding="utf-8")
+    lengths = [np.zeros(1, np.int64)]
+    with open(folder / "tokens.int32", "wb") as file:
+        for chunk in texts:
+            tokens = tokenizer(chunk)
+            lengths.append(np.array([len(text) for text in tokens], np.int64))
+            np.concatenate(tokens).tofile(file)
+    np.save(folder / "offsets.npy", np.cumsum(np.concatenate(lengths)))
+
+
+def read_tokens(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tokens of all texts in a row, mapped from disk, of shape (number of tokens,), and offsets.
+
+    The offsets, of shape (number of texts + 1,), say where each text starts and where the last one ends.
+    """
+    return np.memmap(folder / "tokens.int32", np.int32, mode="r"), np.load(folder / "offsets.npy")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of the error's message; libraries write whole paragraphs."""
+    return str(error).strip().splitlines()[0].strip()

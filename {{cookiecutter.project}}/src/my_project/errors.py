@@ -1,0 +1,16 @@
+"""A mistake of the user, as opposed to a fault of the program."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UsageError(Exception):
+    """A wrong option, file or value. Commands print its message, one line, and no traceback."""
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the choice that looks most like `name`, else the choices, else nothing."""
+    choices = sorted(set(choices))
+    if close := get_close_matches(name, choices, n=1):
+        return f"; did you mean {close[0]}?"
+    return f"; choose from {', '.join(choices)}" if 0 < len(choices) <= 12 else ""

@@ -1,0 +1,41 @@
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from ..errors import UsageError
+
+
+class Transformer(nn.Module):
+    """A Transformers encoder (BERT, RoBERTa, ...) with a head, from token numbers (B, T) to outputs (B, num_outputs).
+
+    Args:
+        num_outputs: Classes, or numbers to predict.
+        architecture: `model_type` and any other key of its configuration in Transformers.
+        pretrained: Name or folder of a Hugging Face model to start from; its architecture replaces `architecture`.
+
+    Raises:
+        UsageError: There is no such pretrained model, or it can't be had without a network.
+    """
+
+    def __init__(self, num_outputs: int, architecture: dict[str, Any], pretrained: str | None = None) -> None:
+        super().__init__()
+        if pretrained:
+            try:
+                self.network = AutoModelForSequenceClassification.from_pretrained(
+                    pretrained, num_labels=num_outputs, ignore_mismatched_sizes=True
+                )
+            except (OSError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise UsageError(f"model.pretrained={pretrained}: no model there ({reason})") from None
+        else:
+            config = AutoConfig.for_model(**architecture)
+            config.num_labels = num_outputs
+            self.network = AutoModelForSequenceClassification.from_config(config)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.network(input_ids=input_ids, attention_mask=attention_mask).logits
+
+    def rebuild(self) -> dict[str, Any]:
+        """Return the arguments that build this architecture again without downloading anything."""
+        return {"architecture": self.network.config.to_diff_dict(), "pretrained": None}

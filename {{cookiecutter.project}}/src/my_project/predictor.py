@@ -1,0 +1,94 @@
+"""Rows in, predictions out, from a checkpoint alone."""
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from .checkpoint import load_data, load_task
+from .data.tables import Row
+from .errors import UsageError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+ROWS_PER_CHUNK = 10_000
+
+
+class Predictor:
+    """The model of a checkpoint, on the GPU if there is one.
+
+    >>> predictor = Predictor("runs/2026-11-20/12-00-00/checkpoints/best.ckpt")
+    >>> predictor([{"text": "Open a socket and send a request."}])
+    [{'prediction': 'networking', 'probability_concurrency': 0.01, ...}]
+
+    Raises:
+        UsageError: The file is no checkpoint, or its config names what is not trusted.
+    """
+
+    def __init__(self, checkpoint: str | Path) -> None:
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.task = load_task(checkpoint).to(self.device)
+        self.data = load_data(checkpoint)
+
+    def __call__(self, rows: Sequence[Row], batch_size: int = 64) -> list[Row]:
+        """Return a prediction for each row, in the order of the rows.
+
+        Args:
+            rows: Rows with the columns that the model was trained on.
+            batch_size: Rows per batch; texts of like length share one.
+        """
+        order = sorted(range(len(rows)), key=lambda number: self.data.size(rows[number]))
+        predictions: dict[int, Row] = {}
+        for start in range(0, len(order), batch_size):
+            numbers = order[start : start + batch_size]
+            inputs = self.data.encode([rows[number] for number in numbers])
+            with torch.inference_mode():
+                output = self.task.predict({name: tensor.to(self.device) for name, tensor in inputs.items()})
+            for number, prediction in zip(numbers, output.float().cpu(), strict=True):
+                predictions[number] = self.task.describe(prediction, self.data.classes)
+        return [predictions[number] for number in range(len(rows))]
+
+    def predict(
+        self, rows: Iterable[tuple[str, Row | None, str]], column: str | None = None, batch_size: int = 64
+    ) -> Iterator[Row]:
+        """Yield each row with its prediction, in order; one that can't be used has an `error` instead, which is logged.
+
+        Args:
+            rows: What `read_rows` yields.
+            column: Column to predict from, if it is not named as in training.
+            batch_size: Rows per batch.
+
+        Raises:
+            UsageError: The rows lack the column.
+        """
+        rows = iter(rows)
+        while chunk := list(itertools.islice(rows, ROWS_PER_CHUNK)):
+            column = column or self._find_column(chunk)
+            found = [self._check(row, column, problem) for _, row, problem in chunk]
+            predictions = iter(self([row for row, _ in found if row is not None], batch_size))
+            for (place, original, _), (row, problem) in zip(chunk, found, strict=True):
+                if row is None:
+                    log.warning("%s: %s", place, problem)
+                yield (original or {}) | ({"error": problem} if row is None else next(predictions))
+
+    def _find_column(self, chunk: list[tuple[str, Row | None, str]]) -> str | None:
+        wanted = self.data.input_column
+        for place, row, _ in chunk:
+            if row is not None:
+                if wanted in row:
+                    return wanted
+                if len(row) == 1:
+                    return next(iter(row))
+                raise UsageError(
+                    f"{place}: no column {wanted!r}, which the model was trained on; name it: column=...{did_you_mean(wanted, row)}"
+                )
+        return None
+
+    def _check(self, row: Row | None, column: str | None, problem: str) -> tuple[Row | None, str]:
+        if row is None:
+            return None, problem
+        row = {self.data.input_column: row.get(column or "")}
+        problem = self.data.problem(row)
+        return (None, problem) if problem else (row, "")

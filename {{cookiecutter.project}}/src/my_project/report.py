@@ -1,0 +1,47 @@
+"""What a run says at its start and its end."""
+
+import json
+import sys
+from pathlib import Path
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.utilities import rank_zero_only
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .data.base import DataModule
+from .tasks import Task
+
+
+@rank_zero_only
+def describe(task: Task, data: DataModule, trainer: Trainer, folder: str) -> None:
+    """Print in two lines what is about to run, and where."""
+    model = type(task.model).__name__
+    parameters = sum(parameter.numel() for parameter in task.model.parameters() if parameter.requires_grad)
+    sizes = ", ".join(f"{len(rows)} {name}" for name, rows in data.splits.items())
+    device = trainer.accelerator.name() if hasattr(trainer.accelerator, "name") else "cpu"
+    print(f"{model}, {parameters:,} parameters, on {trainer.world_size} x {device}; {_short(data.dir)}: {sizes}")
+    print(f"Run: {_short(folder)}", flush=True)
+
+
+@rank_zero_only
+def write_metrics(metrics: dict[str, float], folder: str | Path, name: str = "metrics.json") -> None:
+    """Print the metrics and write them to a file in `folder`, in full precision."""
+    path = Path(folder, name)
+    path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("metric")
+    splits = list(dict.fromkeys(name.split("/")[0] for name in metrics))
+    for split in splits:
+        table.add_column(split, justify="right")
+    for metric in dict.fromkeys(name.split("/")[1] for name in metrics):
+        values = [metrics.get(f"{split}/{metric}") for split in splits]
+        table.add_row(metric, *(f"{value:.4f}" if value is not None else "" for value in values))
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+    print(f"Metrics: {_short(path)}")
+
+
+def _short(path: str | Path) -> str:
+    path = Path(path).absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,182 @@
+"""Tasks: what to minimise and what to measure. A task is the only LightningModule in the project."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric, MetricCollection
+
+from .data.base import Batch, DataModule, Inputs
+from .errors import UsageError
+
+
+class Task(LightningModule):
+    """Fit `model` to minimise `loss`, and report `metrics` on the validation and test sets.
+
+    Args:
+        model: Maps the inputs of a batch, given as keyword arguments, to an output tensor (B, num_outputs).
+        loss: Maps (output, target) to a scalar.
+        metrics: Updated with (output, target); logged as `val/<name>` and `test/<name>`.
+        optimizer: Maps parameters to an optimizer.
+        scheduler: Lightning's scheduler configuration, in which `scheduler` maps the optimizer to a scheduler; one that
+            steps with every batch (`interval: step`) is given the total number of steps, too.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        metrics: MetricCollection,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self.train_loss = MeanMetric()
+        self.val_loss = MeanMetric()
+        self.test_loss = MeanMetric()
+        self.val_metrics = metrics.clone(prefix="val/")
+        self.test_metrics = metrics.clone(prefix="test/")
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self.model(**inputs)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        inputs, target = batch
+        loss = self.loss(self(inputs), target)
+        self.train_loss.update(loss.detach(), len(target))
+        # Logging costs more than a small model's whole step, so the running loss is shown now and then.
+        if batch_idx % self.trainer.log_every_n_steps == 0:
+            self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(target))
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train/loss", self.train_loss)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, self.val_loss, self.val_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/loss", self.val_loss, prog_bar=True)
+        self.log_dict(self.val_metrics, prog_bar=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, self.test_loss, self.test_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        self.log("test/loss", self.test_loss)
+        self.log_dict(self.test_metrics)
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        """Return what the output means, as `describe` takes it."""
+        return self(inputs)
+
+    def describe(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
+        """Return the columns that a row of predictions gets."""
+        raise TypeError(f"{type(self).__name__} has to define describe()")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(self.parameters())
+        steps = (self._total_steps(),) if self.scheduler["interval"] == "step" else ()
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {**self.scheduler, "scheduler": self.scheduler["scheduler"](optimizer, *steps)},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # A pretrained model's architecture, so that the checkpoint needs neither its folder nor the hub.
+        if hasattr(self.model, "rebuild"):
+            checkpoint["hyper_parameters"]["task"]["model"] |= self.model.rebuild()
+
+    def check(self, data: DataModule) -> None:
+        """Say it in one line where the model, the task and the data do not fit together.
+
+        Raises:
+            UsageError: The model takes other inputs, knows fewer tokens, or its output is not of shape (B, num_outputs).
+        """
+        inputs, target = data.example()
+        name = type(self.model).__name__
+        takes = inspect.signature(self.model.forward)
+        try:
+            takes.bind(**inputs)
+        except TypeError:
+            raise UsageError(
+                f"{name} does not fit {type(data).__name__}: it takes ({', '.join(takes.parameters)}), "
+                f"a batch has ({', '.join(inputs)})"
+            ) from None
+        self.optimizer(self.parameters())
+        self.eval()
+        try:
+            with torch.no_grad():
+                shape = tuple(self(inputs).shape)
+        except IndexError as error:
+            raise UsageError(f"{name} does not fit {type(data).__name__}: an embedding is too small ({error})") from error
+        self.train()
+        if shape != (wanted := self.output_shape(data, target)):
+            raise UsageError(f"{name} does not fit {type(data).__name__}: its output is of shape {shape}, not {wanted}")
+
+    def output_shape(self, data: DataModule, target: Tensor) -> tuple[int, ...]:
+        """Return the shape that the output for this target has to have.
+
+        Raises:
+            UsageError: The task can't be learned from such targets.
+        """
+        raise TypeError(f"{type(self).__name__} has to define output_shape()")
+
+    def _evaluate(self, batch: Batch, loss: MeanMetric, metrics: MetricCollection) -> None:
+        inputs, target = batch
+        output = self(inputs)
+        loss.update(self.loss(output, target), len(target))
+        metrics.update(output, target)
+
+    def _total_steps(self) -> int:
+        # Not `trainer.estimated_stepping_batches`: it loads the data early, and a resumed run then loses its place
+        # (https://github.com/Lightning-AI/pytorch-lightning/issues/20550).
+        trainer = self.trainer
+        if trainer.max_steps > 0:
+            return trainer.max_steps
+        if not trainer.max_epochs or trainer.max_epochs < 0:
+            raise UsageError(f"trainer.max_epochs={trainer.max_epochs}: this scheduler has to know where training ends")
+        batches = trainer.datamodule.num_batches("train")  # type: ignore[attr-defined]
+        limit = trainer.overfit_batches or trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        return trainer.max_epochs * -(-batches // trainer.accumulate_grad_batches)
+
+
+class Classification(Task):
+    """A task whose model returns one logit per class; predictions are probabilities."""
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        return self(inputs).softmax(dim=-1)
+
+    def describe(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
+        probabilities = prediction.tolist()
+        return {"prediction": classes[int(prediction.argmax())]} | {
+            f"probability_{name}": value for name, value in zip(classes, probabilities, strict=True)
+        }
+
+    def output_shape(self, data: DataModule, target: Tensor) -> tuple[int, ...]:
+        return len(target), len(data.classes)
+
+
+class Regression(Task):
+    """A task whose model returns one number; predictions are those numbers."""
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return super().forward(inputs).squeeze(-1)
+
+    def describe(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
+        return {"prediction": prediction.item()}
+
+    def output_shape(self, data: DataModule, target: Tensor) -> tuple[int, ...]:
+        if not target.is_floating_point():
+            raise UsageError("task=regression: the labels of this dataset are classes; use task=classification")
+        return (len(target),)

@@ -1,0 +1,49 @@
+"""The Lightning trainer, counted in GPUs."""
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from .errors import UsageError
+
+# Which devices there are, where weights come from: `report.describe` and the commands say it in fewer words.
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # between Lightning 2.6 and torch 2.13
+
+
+def build_trainer(gpus: int | str = "auto", **options: Any) -> Trainer:
+    """Return a trainer on `gpus` GPUs of this machine. Several train with DDP.
+
+    Args:
+        gpus: Number of GPUs; zero trains on the CPU, "auto" on one GPU (or another accelerator) if there is one.
+        **options: Arguments of `pytorch_lightning.Trainer`; `accelerator` and `devices` win over `gpus`.
+
+    Raises:
+        UsageError: The machine has fewer GPUs, or the trainer does not take an option.
+    """
+    if gpus == "auto":
+        device: dict[str, Any] = {"accelerator": "auto", "devices": 1}
+    elif gpus == 0:
+        device = {"accelerator": "cpu", "devices": 1}
+    else:
+        device = {"accelerator": "gpu", "devices": gpus}
+        if "accelerator" not in options:
+            _check_gpus(gpus)
+    # The data module's own sampler shares the batches out among the processes.
+    try:
+        return Trainer(**device | {"use_distributed_sampler": False} | options)
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UsageError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+def _check_gpus(gpus: int | str) -> None:
+    found = torch.cuda.device_count() or int(torch.backends.mps.is_available())
+    if not isinstance(gpus, int) or gpus < 0:
+        raise UsageError(f"trainer.gpus={gpus}: expected auto or a number from 0 to {found}")
+    if gpus > found:
+        have = "no GPU" if found == 0 else f"{found} GPU{'s' if found > 1 else ''}"
+        raise UsageError(f"trainer.gpus={gpus}: this machine has {have}; use trainer.gpus={found}")

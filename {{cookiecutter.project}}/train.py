@@ -1,0 +1,48 @@
+"""Train a model.
+
+python train.py                                     the defaults in configs/train.yaml
+python train.py model=bert trainer.gpus=4           another model, four GPUs
+python train.py -m model=bert,lstm seed=1,2         every combination, and a table
+"""
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from my_project.command import command
+
+
+def train(cfg: DictConfig) -> dict[str, float]:
+    """Build every object that `cfg` names, fit, and return the metrics of the best checkpoint."""
+    from pytorch_lightning import seed_everything  # here, so that --help does not wait for torch
+
+    from my_project.report import describe, write_metrics
+
+    seed_everything(cfg.seed, workers=True, verbose=False)
+
+    data = instantiate(cfg.data)
+    task = instantiate(cfg.task)
+    trainer = instantiate(cfg.trainer)
+    task.check(data)
+    describe(task, data, trainer, cfg.paths.output)
+
+    # The config travels in the checkpoint, so evaluate and predict need nothing else. Paths in it are relative.
+    portable = OmegaConf.merge(cfg, {"paths": {"root": "."}})
+    task.save_hyperparameters(OmegaConf.to_container(portable, resolve=True), logger=False)
+
+    trainer.fit(task, data)
+    (val,) = trainer.validate(task, data, ckpt_path="best", verbose=False)
+    (test,) = trainer.test(task, data, ckpt_path="best", verbose=False)
+    write_metrics(val | test, cfg.paths.output)
+    return val | test
+
+
+@command
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+def main(cfg: DictConfig) -> float:
+    """Return the metric that a sweep optimises."""
+    return train(cfg)[cfg.monitor]
+
+
+if __name__ == "__main__":
+    main()
