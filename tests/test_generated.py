@@ -51,7 +51,7 @@ def installed(template: Path, uv: Path, tmp_path_factory: pytest.TempPathFactory
     return project
 
 
-def test_setup_is_quick_the_second_time(installed: Path, uv: Path) -> None:
+def test_setup_installs_nothing_the_second_time(installed: Path, uv: Path) -> None:
     written = sorted((installed / ".venv").rglob("*.dist-info"))
     user_run("make", "setup", project=installed, uv=uv)
     assert sorted((installed / ".venv").rglob("*.dist-info")) == written
