@@ -1,12 +1,14 @@
 """Around every command: the project's folder, and a user's mistake told in one line."""
 
 import functools
+import itertools
 import math
 import os
 import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Sweep
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -40,7 +42,7 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
             return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print
         try:
-            check_types(file, sys.argv[1:])
+            check_arguments(file, sys.argv[1:])
             main()
         except Exception as error:
             sys.exit(explain(error, file))
@@ -71,7 +73,7 @@ class Jobs(Callback):
 
 def explain(error: BaseException, file: Path) -> int:
     """Print one line for a mistake of the user, else the traceback, and return the exit code: 2 or 1."""
-    if line := mistake(error, file):
+    if line := mistake(error):
         print(f"{file.name}: {line}", file=sys.stderr)
         return 2
     while error.__cause__:
@@ -84,7 +86,7 @@ def explain(error: BaseException, file: Path) -> int:
     return 1
 
 
-def mistake(error: BaseException, file: Path) -> str | None:
+def mistake(error: BaseException) -> str | None:
     """Return one line for the user if `error` is a mistake on the command line or in the input, else None."""
     for cause in _causes(error):
         message = " ".join(str(cause).split())
@@ -92,15 +94,10 @@ def mistake(error: BaseException, file: Path) -> str | None:
             return message
         if isinstance(cause, InterpolationResolutionError) and message.startswith("UsageError"):
             return message.split(": ", 1)[1].split(" full_key: ")[0]
-        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
-            group, _, choice = cause.missing_cfg_file.rpartition("/")
-            return f"{group}={choice}: there is no such {group}{did_you_mean(choice, cause.options or [])}"
         if isinstance(cause, MissingMandatoryValue):
             return f"{cause.full_key}: a value is missing; add {cause.full_key}=... to the command"
         if isinstance(cause, OverrideParseException):
             return f"{cause.override}: not of the form key=value"
-        if isinstance(cause, HydraException) and message.startswith("Could not override"):
-            return _unknown_option(message.split("'")[1], file)
         if isinstance(cause, TypeError) and _raised_by_the_call_itself(cause):
             return message
         if isinstance(cause, HydraException | OmegaConfBaseException) and not (cause.__cause__ or cause.__context__):
@@ -108,30 +105,47 @@ def mistake(error: BaseException, file: Path) -> str | None:
     return None
 
 
-def check_types(file: Path, arguments: list[str]) -> None:
-    """Compare the values on the command line with the types of the defaults, before anything is written.
+def check_arguments(file: Path, arguments: list[str]) -> None:
+    """Check names and types of what the command line overrides, before anything is written.
 
     Raises:
-        UsageError: A number or a truth value is expected, and something else is given.
+        UsageError: A group has no such choice, there is no such option, or its value is not of the default's type.
     """
     configs = file.parent / "configs"
-    overrides = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and not a.startswith("-")])
-    groups = [o for o in overrides if Path(configs, o.key_or_group).is_dir() and o.type is OverrideType.CHANGE]
-    values = [o for o in overrides if o not in groups and o.type is OverrideType.CHANGE]
-    if not values:
+    parsed = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and not a.startswith("-")])
+    overrides = [override for override in parsed if override.type is OverrideType.CHANGE]
+    if not {"-m", "--multirun"} & set(arguments):
+        for override in overrides:
+            if override.is_sweep_override():
+                raise UsageError(f"{override.input_line}: several values make a sweep; add -m")
+    groups = {o.key_or_group: list(_values(o)) for o in overrides if Path(configs, o.key_or_group).is_dir()}
+    for group, values in groups.items():
+        known = {path.stem for path in Path(configs, group).glob("*.yaml")}
+        for choice in itertools.chain.from_iterable(v if isinstance(v, list) else [v] for v in values):
+            if str(choice) not in known:
+                raise UsageError(f"{group}={choice}: there is no such {group}{did_you_mean(str(choice), known)}")
+    options = [o for o in overrides if o.key_or_group not in groups and not o.key_or_group.startswith("hydra")]
+    if not options:
         return
-    try:
-        defaults = _compose(file, [f"{o.key_or_group}={next(_values(o))}" for o in groups])
-    except (HydraException, OmegaConfBaseException):
-        return  # Hydra says what is wrong
-    for override in values:
-        try:
-            default = OmegaConf.select(defaults, override.key_or_group)
-        except OmegaConfBaseException:
-            continue
-        for value in _values(override):
-            if expected := _expected(default, value):
-                raise UsageError(f"{override.key_or_group}={value}: expected {expected}, such as {default}")
+    for choices in itertools.product(*groups.values()):
+        chosen = [f"{group}={_quote(choice)}" for group, choice in zip(groups, choices, strict=True)]
+        defaults = _compose(file, chosen)
+        for option in options:
+            _check_option(option, defaults, configs)
+
+
+def _check_option(option: Override, defaults: DictConfig, configs: Path) -> None:
+    key = option.key_or_group
+    if key not in _keys(defaults):
+        raise UsageError(_unknown_option(option.input_line or key, key, defaults, configs))
+    default = OmegaConf.select(defaults, key, throw_on_missing=False) if _is_plain(defaults, key) else None
+    for value in _values(option):
+        if expected := _expected(default, value):
+            raise UsageError(f"{key}={value}: expected {expected}, such as {default}")
+
+
+def _quote(choice: Any) -> str:
+    return f"[{','.join(choice)}]" if isinstance(choice, list) else str(choice)
 
 
 def remove_empty_run(folder: Path) -> None:
@@ -172,19 +186,31 @@ def _expected(default: Any, value: Any) -> str | None:
     return None
 
 
-def _unknown_option(key: str, file: Path) -> str:
-    config = _compose(file, [])
+def _unknown_option(given: str, key: str, config: DictConfig, configs: Path) -> str:
+    parent, _, last = key.rpartition(".")
+    value = given.partition("=")[2].split(",")[0]
+    elsewhere = [known for known in _keys(config) if known.endswith(f".{last}")]
+    groups = sorted(path.parent.name for path in configs.glob(f"*/{value}.yaml"))
+    siblings = {k.rpartition(".")[2]: k for k in _keys(config) if k.rpartition(".")[0] == parent}
+    close = [siblings[name] for name in get_close_matches(last, siblings, n=1)]
+    # modle=bert means the group that has a bert, and lr=1e-3 means optimizer.lr
+    guesses = close + elsewhere if parent else groups + elsewhere + close
+    return f"{given}: there is no option {key}" + (f"; did you mean {guesses[0]}?" if guesses else "")
+
+
+def _is_plain(config: DictConfig, key: str) -> bool:
+    """Whether the value is written in the config, not interpolated: some interpolations work in a running job only."""
     parent, _, last = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
-    known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-    given = next((argument for argument in sys.argv[1:] if argument.lstrip("+~").startswith(key)), key)
-    if not parent:
-        # `modle=bert` means the group that has a bert.
-        value = given.partition("=")[2].split(",")[0]
-        groups = {path.parent.name for path in (file.parent / "configs").glob(f"*/{value}.yaml")}
-        known = list(groups) or known
-    prefix = f"{parent}." if parent else ""
-    return f"{given}: there is no option {key}{did_you_mean(key, [prefix + name for name in known])}"
+    return isinstance(node, DictConfig) and not OmegaConf.is_interpolation(node, last)
+
+
+def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    for name in config:
+        yield f"{prefix}{name}"
+        node = config._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_none():
+            yield from _keys(node, f"{prefix}{name}.")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -118,7 +118,9 @@ class Task(LightningModule):
             with torch.no_grad():
                 shape = tuple(self(inputs).shape)
         except IndexError as error:
-            raise UsageError(f"{name} does not fit {type(data).__name__}: an embedding is too small ({error})") from error
+            raise UsageError(
+                f"{name} does not fit {type(data).__name__}: an embedding is too small ({error})"
+            ) from error
         self.train()
         if shape != (wanted := self.output_shape(data, target)):
             raise UsageError(f"{name} does not fit {type(data).__name__}: its output is of shape {shape}, not {wanted}")

@@ -33,4 +33,6 @@ class Progress(TQDMProgressBar):
             epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
             metrics = [(name, value) for name, value in trainer.callback_metrics.items() if "/" in name]
             shown = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics))
-            tqdm.write(f"epoch {self._epoch}{epochs}  {shown}  {time.monotonic() - self._started:.1f} s", file=sys.stderr)
+            tqdm.write(
+                f"epoch {self._epoch}{epochs}  {shown}  {time.monotonic() - self._started:.1f} s", file=sys.stderr
+            )

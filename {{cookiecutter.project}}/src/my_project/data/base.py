@@ -126,10 +126,10 @@ class DataModule(LightningDataModule):
                 f"{self.dir} has the classes {', '.join(facts['classes'])}, the checkpoint {', '.join(self.classes)}"
             )
         self.classes = list(facts["classes"])
+        self.hash = facts["hash"]
         hashes, targets = dataset.read_targets(self.dir, self.classes)
         self.splits = dataset.split(hashes, self.folds, self.fold)
         self.targets = torch.from_numpy(targets)
-        self.hash = facts["hash"]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to predict without the dataset."""

@@ -39,21 +39,22 @@ class TextData(DataModule):
         self.max_length = max_length
         self.pretrained = pretrained
         self.tokenizer: TextTokenizer | None = None
+        self.restored: str | None = None  # definition of a checkpoint's tokenizer, which then replaces the others
         self.tokens = np.empty(0, np.int32)
         self.offsets = np.zeros(1, np.int64)
 
     def prepare_data(self) -> None:
         super().setup()
-        self.token_folder = self.dir / "tokens" / self._token_key()
-        if not self.token_folder.exists():
+        folder = self._token_folder()
+        if not folder.exists():
             log.info("Cutting the texts of %s into tokens (once)", self.dir)
-            self._make_tokens(self.token_folder)
+            self._make_tokens(folder)
 
     def setup(self, stage: str | None = None) -> None:
         if len(self.tokens):
             return
         super().setup(stage)
-        folder = self.dir / "tokens" / self._token_key()
+        folder = self._token_folder()
         self.tokenizer = TextTokenizer(Path(folder, "tokenizer.json").read_text(encoding="utf-8"), self.max_length)
         self.tokens, self.offsets = read_tokens(folder)
 
@@ -88,6 +89,7 @@ class TextData(DataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
+        self.restored = state_dict["tokenizer"]
         self.tokenizer = TextTokenizer(state_dict["tokenizer"], self.max_length)
 
     def _pad(self, texts: list[np.ndarray]) -> Inputs:
@@ -98,11 +100,11 @@ class TextData(DataModule):
         ids[mask] = np.concatenate(texts)
         return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
 
-    def _token_key(self) -> str:
-        """Return a name for the tokens that changes with all they depend on."""
-        trained_on = [self.vocab_size, self.folds, self.fold if self.folds else None]
-        tokenizer = self.tokenizer.definition if self.tokenizer else self.pretrained or trained_on
-        return hashlib.sha256(json.dumps([self.hash, tokenizer, self.max_length]).encode()).hexdigest()[:12]
+    def _token_folder(self) -> Path:
+        """Return where the tokens belong: a folder whose name changes with all they depend on."""
+        origin: Any = self.restored or self.pretrained or [self.vocab_size, self.folds, self.folds and self.fold]
+        key = json.dumps([self.hash, origin, self.max_length]).encode()
+        return self.dir / "tokens" / hashlib.sha256(key).hexdigest()[:12]
 
     def _make_tokens(self, folder: Path) -> None:
         new = folder.with_name(f"{folder.name}.{os.getpid()}")
@@ -117,8 +119,8 @@ class TextData(DataModule):
             shutil.rmtree(new, ignore_errors=True)
 
     def _make_tokenizer(self) -> TextTokenizer:
-        if self.tokenizer:
-            return self.tokenizer
+        if self.restored:
+            return TextTokenizer(self.restored, self.max_length)
         if self.pretrained:
             return TextTokenizer.pretrained(self.pretrained, self.max_length)
         return TextTokenizer.train(self._training_texts(), self.vocab_size, self.max_length)

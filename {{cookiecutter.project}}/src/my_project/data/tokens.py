@@ -8,8 +8,6 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from ..errors import UsageError
 
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-
 
 class TextTokenizer:
     """A fast tokenizer that cuts texts off after `max_length` tokens.
@@ -33,12 +31,19 @@ class TextTokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[list[str]], vocab_size: int, max_length: int) -> "TextTokenizer":
-        """Train a WordPiece tokenizer (Schuster and Nakajima, 2012) with BERT's normalisation on chunks of texts."""
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        tokenizer.normalizer = normalizers.BertNormalizer()
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=vocab_size, special_tokens=SPECIAL_TOKENS, show_progress=False, limit_alphabet=1000
+        """Train byte-pair encoding on bytes (Radford et al., 2019), in lower case, on chunks of texts.
+
+        The same texts give the same tokenizer. WordPiece would not: its trainer depends on the order of a hash map
+        (https://github.com/huggingface/tokenizers/issues/1794).
+        """
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=["[PAD]", "[CLS]", "[SEP]", "[MASK]"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
         )
         tokenizer.train_from_iterator(texts, trainer)
         tokenizer.post_processor = processors.TemplateProcessing(
