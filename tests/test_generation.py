@@ -230,6 +230,18 @@ def test_a_bake_fills_an_empty_repository(template: Path, tmp_path: Path) -> Non
     assert git("log", "--format=%s", cwd=tmp_path / "first-spark") == "Bake the project with Kindling\n"
 
 
+def test_a_bake_leaves_behind_what_tools_and_commands_left_in_the_template(template: Path, tmp_path: Path) -> None:
+    git("clone", "-q", str(template), "used", cwd=tmp_path)
+    binary = bytes(range(128, 256)) * 8 + b"{{ neither text nor binary to cookiecutter }}"
+    for name in (".mypy_cache/3.11/x.data", "src/my_project/__pycache__/x.pyc", "data/set/x.bin", "runs/a/last.ckpt"):
+        left = tmp_path / "used" / TEMPLATE.name / name
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_bytes(binary)
+    run(*cookiecutter(tmp_path / "used", tmp_path), cwd=tmp_path)
+    assert git("status", "--porcelain", "--ignored", cwd=tmp_path / "first-spark") == ""
+    assert "data" not in {path.name for path in (tmp_path / "first-spark").iterdir()}
+
+
 def test_a_bake_is_one_clean_commit_on_main(project: Path) -> None:
     assert git("status", "--porcelain", "--ignored", cwd=project) == ""
     assert git("branch", "--show-current", cwd=project) == "main\n"
