@@ -13,7 +13,7 @@ from my_project.command import command
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Return the metrics of the checkpoint on the test split of the data that it was trained on."""
-    from my_project.checkpoint import find_checkpoint, load_data, load_task
+    from my_project.checkpoint import find_checkpoint, load_data, load_task  # here: --help needs no torch
     from my_project.report import write_metrics
 
     path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
@@ -27,6 +27,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 @command
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
+    """Print the metrics, and write them beside the checkpoint."""
     evaluate(cfg)
 
 

@@ -1,8 +1,8 @@
 """Make a dataset.
 
-python make_dataset.py                                                 Python's docstrings, in configs/data/docstrings.yaml
-python make_dataset.py data=csv data.path=a.csv data.text=review       your own file
-python make_dataset.py data=hub data.name=stanfordnlp/imdb             a dataset of the Hugging Face hub
+python make_dataset.py                                              Python's docstrings: configs/data/docstrings.yaml
+python make_dataset.py data=csv data.path=a.csv data.text=review    your own file
+python make_dataset.py data=hub data.name=stanfordnlp/imdb          a dataset of the Hugging Face hub
 """
 
 import hydra
@@ -12,20 +12,16 @@ from omegaconf import DictConfig
 from my_project.command import command
 
 
-def make_dataset(cfg: DictConfig) -> None:
-    """Make the dataset that `cfg.data` describes, unless it is there already."""
-    data = instantiate(cfg.data)
-    facts = data.make()
-    counts = ", ".join(f"{count} {name}" for name, count in facts["splits"].items())
-    print(f"{data.dir}: {facts['num_samples']} samples ({counts})")
-    if facts["classes"]:
-        print("  " + ", ".join(f"{name} {count}" for name, count in facts["classes"].items()))
-
-
 @command
 @hydra.main(version_base="1.3", config_path="configs", config_name="make_dataset")
 def main(cfg: DictConfig) -> None:
-    make_dataset(cfg)
+    """Make the dataset that `cfg.data` describes, unless it is there already."""
+    data = instantiate(cfg.data)
+    facts = data.make()
+    counts = ", ".join(f"{count} {split}" for split, count in facts["splits"].items())
+    print(f"{data.dir}: {facts['num_samples']} samples ({counts})")
+    if facts["classes"]:
+        print("  " + ", ".join(f"{name} {count}" for name, count in facts["classes"].items()))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,11 @@ from omegaconf import DictConfig
 from my_project.command import command
 
 
-def predict(cfg: DictConfig) -> None:
-    """Write each row of the input with its prediction; a row that can't be read keeps its place, without one."""
-    from my_project.checkpoint import find_checkpoint
+@command
+@hydra.main(version_base="1.3", config_path="configs", config_name="predict")
+def main(cfg: DictConfig) -> None:
+    """Write each row of the input with its prediction; a row that can't be read keeps its place and says why."""
+    from my_project.checkpoint import find_checkpoint  # here, so that --help does not wait for torch
     from my_project.data.tables import check_output, read_rows, write_rows
     from my_project.predictor import Predictor
 
@@ -24,12 +26,6 @@ def predict(cfg: DictConfig) -> None:
     write_rows(cfg.output, rows)
     bad = sum("error" in row for row in rows)
     print(f"{len(rows)} rows, {bad} of them without a prediction: {cfg.output}", file=sys.stderr)
-
-
-@command
-@hydra.main(version_base="1.3", config_path="configs", config_name="predict")
-def main(cfg: DictConfig) -> None:
-    predict(cfg)
 
 
 if __name__ == "__main__":

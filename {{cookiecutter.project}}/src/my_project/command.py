@@ -53,7 +53,7 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
 
 
 class Jobs(Callback):
-    """A Hydra callback that explains why a job failed; the other jobs of a sweep go on."""
+    """A Hydra callback that explains why a job failed, lets a sweep go on, and ends it with a table."""
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if job_return.status is not JobStatus.FAILED or os.environ.get("HYDRA_FULL_ERROR") != "1":
@@ -69,6 +69,12 @@ class Jobs(Callback):
         if code == 2 and config.hydra.output_subdir:
             remove_empty_run(folder)
         sys.exit(code)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        from .results import report  # here, as a single run needs no tables
+
+        if report(Path(config.hydra.sweep.dir), config.monitor, config.mode):
+            sys.exit(1)
 
 
 def explain(error: BaseException, file: Path) -> int:
@@ -141,7 +147,7 @@ def _check_option(option: Override, defaults: DictConfig, configs: Path) -> None
     default = OmegaConf.select(defaults, key, throw_on_missing=False) if _is_plain(defaults, key) else None
     for value in _values(option):
         if expected := _expected(default, value):
-            raise UsageError(f"{key}={value}: expected {expected}, such as {default}")
+            raise UsageError(f"{key}={value!s}: expected {expected}, such as {default}")
 
 
 def _quote(choice: Any) -> str:
@@ -207,10 +213,10 @@ def _is_plain(config: DictConfig, key: str) -> bool:
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
     for name in config:
-        yield f"{prefix}{name}"
+        yield prefix + str(name)
         node = config._get_node(name)
         if isinstance(node, DictConfig) and not node._is_none():
-            yield from _keys(node, f"{prefix}{name}.")
+            yield from _keys(node, f"{prefix}{name!s}.")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -33,5 +33,6 @@ def slug(name: str) -> str:
 
 
 def register_resolvers() -> None:
+    """Make the functions above known to OmegaConf."""
     for resolver in (num_classes, stem, slug):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

@@ -81,9 +81,8 @@ class Predictor:
                     return wanted
                 if len(row) == 1:
                     return next(iter(row))
-                raise UsageError(
-                    f"{place}: no column {wanted!r}, which the model was trained on; name it: column=...{did_you_mean(wanted, row)}"
-                )
+                guess = did_you_mean(wanted, row)
+                raise UsageError(f"{place}: no column {wanted!r}, as the model was trained on; use column=...{guess}")
         return None
 
     def _check(self, row: Row | None, column: str | None, problem: str) -> tuple[Row | None, str]:

@@ -1,4 +1,4 @@
-"""The end of a run or a sweep: what failed, and a table over the jobs."""
+"""The end of a sweep: a table over its jobs."""
 
 import json
 import sys
@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -15,19 +14,16 @@ from rich.table import Table
 REPEATS = ("seed", "data.fold")  # what is varied to measure the spread, not to compare
 
 
-class Results(Callback):
-    """A Hydra callback that ends a sweep with a table over its jobs."""
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(config.hydra.sweep.dir)
-        jobs = read_jobs(folder)
-        jobs.to_csv(folder / "results.csv", index=False)
-        summary = summarize(jobs, config.monitor, config.mode)
-        Console(width=None if sys.stdout.isatty() else 160).print(to_table(summary))
-        print(f"Each job: {folder / 'results.csv'}")
-        if failed := int(jobs["error"].notna().sum()):
-            print(f"{failed} of {len(jobs)} jobs failed: their folders' error.txt says why", file=sys.stderr)
-            sys.exit(1)
+def report(folder: Path, monitor: str, mode: str) -> int:
+    """Print the table over the jobs in a sweep's folder, write `results.csv`, and return how many jobs failed."""
+    jobs = read_jobs(folder)
+    jobs.to_csv(folder / "results.csv", index=False)
+    Console(width=None if sys.stdout.isatty() else 160).print(to_table(summarize(jobs, monitor, mode)))
+    print(f"Each job: {folder / 'results.csv'}")
+    failed = jobs.loc[jobs["error"].notna(), "job"]
+    for job in failed:
+        print(f"Job {job} failed: {folder / str(job) / 'error.txt'}", file=sys.stderr)
+    return len(failed)
 
 
 def read_jobs(folder: Path) -> pd.DataFrame:

@@ -54,7 +54,7 @@ class Task(LightningModule):
         loss = self.loss(self(inputs), target)
         self.train_loss.update(loss.detach(), len(target))
         # Logging costs more than a small model's whole step, so the running loss is shown now and then.
-        if batch_idx % self.trainer.log_every_n_steps == 0:
+        if batch_idx % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(target))
         return loss
 
@@ -86,21 +86,19 @@ class Task(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.parameters())
         steps = (self._total_steps(),) if self.scheduler["interval"] == "step" else ()
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {**self.scheduler, "scheduler": self.scheduler["scheduler"](optimizer, *steps)},
-        }
+        scheduler = self.scheduler["scheduler"](optimizer, *steps)
+        return {"optimizer": optimizer, "lr_scheduler": {**self.scheduler, "scheduler": scheduler}}  # type: ignore[return-value]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # A pretrained model's architecture, so that the checkpoint needs neither its folder nor the hub.
-        if hasattr(self.model, "rebuild"):
-            checkpoint["hyper_parameters"]["task"]["model"] |= self.model.rebuild()
+        if callable(rebuild := getattr(self.model, "rebuild", None)):
+            checkpoint["hyper_parameters"]["task"]["model"] |= rebuild()
 
     def check(self, data: DataModule) -> None:
         """Say it in one line where the model, the task and the data do not fit together.
 
         Raises:
-            UsageError: The model takes other inputs, knows fewer tokens, or its output is not of shape (B, num_outputs).
+            UsageError: The model takes other inputs, knows too few tokens, or its output has another shape.
         """
         inputs, target = data.example()
         name = type(self.model).__name__
@@ -142,12 +140,12 @@ class Task(LightningModule):
     def _total_steps(self) -> int:
         # Not `trainer.estimated_stepping_batches`: it loads the data early, and a resumed run then loses its place
         # (https://github.com/Lightning-AI/pytorch-lightning/issues/20550).
-        trainer = self.trainer
+        trainer: Any = self.trainer
         if trainer.max_steps > 0:
             return trainer.max_steps
         if not trainer.max_epochs or trainer.max_epochs < 0:
             raise UsageError(f"trainer.max_epochs={trainer.max_epochs}: this scheduler has to know where training ends")
-        batches = trainer.datamodule.num_batches("train")  # type: ignore[attr-defined]
+        batches = trainer.datamodule.num_batches("train")
         limit = trainer.overfit_batches or trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         return trainer.max_epochs * -(-batches // trainer.accumulate_grad_batches)

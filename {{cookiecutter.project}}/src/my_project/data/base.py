@@ -22,7 +22,9 @@ Batch = tuple[Inputs, Tensor]  # (keyword arguments of the model, target)
 
 
 class DataModule(LightningDataModule):
-    """A dataset that `make_dataset.py` makes and `train.py` reads. A subclass says where samples come from and what a batch is.
+    """A dataset that `make_dataset.py` makes and `train.py` reads.
+
+    A subclass says where the samples come from and what a batch of them is.
 
     Args:
         dir: Folder of the dataset.

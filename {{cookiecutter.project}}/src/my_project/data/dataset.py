@@ -157,7 +157,10 @@ def _check_size(classes: Counter[str], splits: Counter[str], labels: str) -> Non
 
 
 def read_targets(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hashes (N,) and the targets (N,): class numbers (int64), or numbers (float32) if `classes` is empty."""
+    """Return the hashes and the targets, each of shape (N,).
+
+    Targets are class numbers (int64), or the labels themselves (float32) if `classes` is empty.
+    """
     table = pq.read_table(folder / "samples.parquet", columns=["label", "hash"])
     label = table["label"]
     if classes:

@@ -11,21 +11,21 @@ from typing import Any
 from .text import TextData
 
 AREAS = {
-    "networking": "cgi ftplib http ipaddress netrc nntplib poplib selectors smtpd smtplib socket socketserver ssl telnetlib"
-    " urllib webbrowser wsgiref xmlrpc imaplib uuid asynchat asyncore",
+    "concurrency": "_threading_local asyncio concurrent multiprocessing queue sched subprocess threading",
+    "files": """_pyio bz2 dbm filecmp fileinput fnmatch genericpath glob gzip io lzma ntpath os pathlib pickle
+        pickletools posixpath shelve shutil sqlite3 stat tarfile tempfile wave zipfile""",
+    "interfaces": "argparse cmd curses getopt getpass optparse pty rlcompleter tkinter tty turtle",
+    "language": """_collections_abc abc ast code codeop collections contextlib copy dataclasses dis enum functools
+        graphlib inspect keyword opcode operator pyclbr pydoc symtable tokenize types typing weakref""",
     "mail": "email mailbox mailcap mimetypes quopri",
-    "concurrency": "asyncio concurrent multiprocessing queue sched subprocess threading _threading_local",
-    "interfaces": "tkinter turtle curses cmd getpass pty tty rlcompleter argparse optparse getopt",
-    "packaging": "importlib distutils imp modulefinder pkgutil platform runpy site sysconfig venv zipapp zipimport",
-    "testing": "unittest doctest bdb pdb profile cProfile pstats timeit trace traceback tracemalloc faulthandler",
-    "language": "_collections_abc abc ast code codeop collections contextlib copy dataclasses dis enum functools inspect"
-    " keyword operator pyclbr symtable tokenize types typing weakref pydoc graphlib opcode",
-    "numbers": "_pydecimal _strptime _pydatetime bisect calendar colorsys datetime fractions heapq numbers random"
-    " statistics zoneinfo hmac hashlib secrets",
-    "files": "_pyio bz2 filecmp fileinput fnmatch genericpath glob gzip lzma ntpath os pathlib posixpath shelve shutil"
-    " stat tarfile tempfile zipfile dbm sqlite3 pickle pickletools io wave",
-    "text": "base64 codecs configparser csv difflib encodings gettext html json locale plistlib pprint re reprlib shlex"
-    " string textwrap tomllib xml logging",
+    "networking": """asynchat asyncore cgi ftplib http imaplib ipaddress netrc nntplib poplib selectors smtpd smtplib
+        socket socketserver ssl telnetlib urllib uuid webbrowser wsgiref xmlrpc""",
+    "numbers": """_pydatetime _pydecimal _strptime bisect calendar colorsys datetime fractions hashlib heapq hmac
+        numbers random secrets statistics zoneinfo""",
+    "packaging": "distutils imp importlib modulefinder pkgutil platform runpy site sysconfig venv zipapp zipimport",
+    "testing": "bdb cProfile doctest faulthandler pdb profile pstats timeit trace traceback tracemalloc unittest",
+    "text": """base64 codecs configparser csv difflib encodings gettext html json locale logging plistlib pprint re
+        reprlib shlex string textwrap tomllib xml""",
 }
 
 

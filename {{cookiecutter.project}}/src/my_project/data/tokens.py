@@ -20,7 +20,7 @@ class TextTokenizer:
     def __init__(self, definition: str, max_length: int) -> None:
         self.definition = definition
         tokenizer = Tokenizer.from_str(definition)
-        self.pad_id: int = tokenizer.padding["pad_id"]
+        self.pad_id: int = (tokenizer.padding or {})["pad_id"]
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
         self._tokenizer = tokenizer
