@@ -11,17 +11,18 @@ PLACEHOLDER = "my_project"  # the name in the template folder, which the other h
 # What a project installs, directly or not, and what it may come to: names of imports and, with _ for -, of packages.
 DEPENDENCIES = """
 absl absl_py accelerate aiohappyeyeballs aiohttp aiosignal annotated_doc annotated_types antlr4 antlr4_python3_runtime
-anyio ast_serialize attr attrs captum certifi cfgv click comet_ml cookiecutter coverage cruft datasets dateutil dill
-distlib dvc evaluate evidently fastapi filelock frozenlist fsspec functorch google grpc grpcio h11 hf_xet httpcore
-httpcore2 httpx httpx2 huggingface_hub hydra hydra_colorlog hydra_core hydra_zen identify idna iniconfig isympy jinja2
-joblib kornia librt lightning lightning_fabric lightning_utilities litserve markdown markdown_it markdown_it_py
-markupsafe matplotlib mdurl mlflow mpmath multidict multiprocess mypy mypy_extensions mypyc networkx nodeenv numpy
-omegaconf onnx onnxruntime optuna packaging pandas pathspec peft pil pillow pip platformdirs pluggy pre_commit
-propcache protobuf py pyarrow pydantic pydantic_core pygments pytest pytest_cov pytest_xdist python_dateutil
-python_discovery python_dotenv pytorch_lightning pyyaml ray regex requests rich ruff safetensors scikit_learn scipy
-setuptools shellingham sklearn submitit sympy tensorboard tensorboard_data_server tokenizers torch torch_geometric
-torchdata torchgen torchmetrics torchvision tqdm transformers truststore typer typing_extensions typing_inspection
-tzdata urllib3 uv uvicorn virtualenv wandb werkzeug wheel xxhash yaml yarl
+anyio ast_serialize attr attrs captum certifi cfgv click colorama comet_ml cookiecutter coverage cruft datasets
+dateutil dill distlib dvc evaluate evidently fastapi filelock frozenlist fsspec functorch google grpc grpcio h11
+hf_xet httpcore httpcore2 httpx httpx2 httpx2_jsfetch huggingface_hub hydra hydra_colorlog hydra_core hydra_zen
+identify idna iniconfig isympy jinja2 joblib kornia librt lightning lightning_fabric lightning_utilities litserve
+markdown markdown_it markdown_it_py markupsafe matplotlib mdurl mlflow mpmath multidict multiprocess mypy
+mypy_extensions mypyc networkx nodeenv numpy omegaconf onnx onnxruntime optuna packaging pandas pathspec peft pil
+pillow pip platformdirs pluggy pre_commit propcache protobuf py pyarrow pydantic pydantic_core pygments pytest
+pytest_cov pytest_xdist python_dateutil python_discovery python_dotenv pytorch_lightning pyyaml ray regex requests
+rich ruff safetensors scikit_learn scipy setuptools shellingham sklearn submitit sympy tensorboard
+tensorboard_data_server tokenizers torch torch_geometric torchdata torchgen torchmetrics torchvision tqdm transformers
+truststore typer typing_extensions typing_inspection tzdata urllib3 uv uvicorn virtualenv wandb werkzeug wheel xxhash
+yaml yarl
 """
 
 # The project's own folders and commands: a package of that name would hide them, or be hidden.
