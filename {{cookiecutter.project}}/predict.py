@@ -16,7 +16,8 @@ from my_project.command import command
 @hydra.main(version_base="1.3", config_path="configs", config_name="predict")
 def main(cfg: DictConfig) -> None:
     """Write each row of the input with its prediction; a row that can't be read keeps its place and says why."""
-    from my_project.checkpoint import find_checkpoint  # here, so that --help does not wait for torch
+    # Imported here, so that --help does not wait for torch.
+    from my_project.checkpoint import find_checkpoint
     from my_project.data.tables import check_output, read_rows, write_rows
     from my_project.predictor import Predictor
 

@@ -14,9 +14,10 @@ from my_project.command import command
 
 def train(cfg: DictConfig) -> dict[str, float]:
     """Build every object that `cfg` names, fit, and return the metrics of the best checkpoint."""
-    from pytorch_lightning import seed_everything  # here, so that --help does not wait for torch
+    # Imported here, so that --help does not wait for torch.
+    from pytorch_lightning import seed_everything
 
-    from my_project.report import describe, write_metrics
+    from my_project.report import describe, short, write_metrics
 
     seed_everything(cfg.seed, workers=True, verbose=False)
 
@@ -33,7 +34,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     trainer.fit(task, data)
     (val,) = trainer.validate(task, data, ckpt_path="best", verbose=False)
     (test,) = trainer.test(task, data, ckpt_path="best", verbose=False)
-    write_metrics(val | test, cfg.paths.output)
+    write_metrics(val | test, f"{cfg.paths.output}/metrics.json")
+    print(f"Checkpoint: {short(trainer.checkpoint_callback.best_model_path)}")
     return val | test
 
 

@@ -13,7 +13,13 @@ from .errors import UsageError, did_you_mean
 from .tasks import Task
 
 # A checkpoint is data: what its config names is built, but from these packages alone.
-TRUSTED = ["my_project", "torch.nn", "torch.optim", "torchmetrics", "transformers", "torch_geometric", "kornia"]
+TRUSTED = [
+    "my_project",
+    "torch.nn",
+    "torch.optim",
+    "torchmetrics",
+    "transformers",
+]
 
 
 def find_checkpoint(name: str, runs: str | Path) -> Path:

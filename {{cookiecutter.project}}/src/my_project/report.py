@@ -21,15 +21,14 @@ def describe(task: Task, data: DataModule, trainer: Trainer, folder: str) -> Non
     parameters = sum(parameter.numel() for parameter in task.model.parameters() if parameter.requires_grad)
     sizes = ", ".join(f"{len(rows)} {name}" for name, rows in data.splits.items())
     device = trainer.accelerator.name() if hasattr(trainer.accelerator, "name") else "cpu"
-    print(f"{model}, {parameters:,} parameters, on {trainer.world_size} x {device}; {_short(data.dir)}: {sizes}")
-    print(f"Run: {_short(folder)}", flush=True)
+    print(f"{model}, {parameters:,} parameters, on {trainer.world_size} x {device}; {short(data.dir)}: {sizes}")
+    print(f"Run: {short(folder)}", flush=True)
 
 
 @rank_zero_only
-def write_metrics(metrics: dict[str, float], folder: str | Path, name: str = "metrics.json") -> None:
-    """Print the metrics and write them to a file in `folder`, in full precision."""
-    path = Path(folder, name)
-    path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+def write_metrics(metrics: dict[str, float], path: str | Path) -> None:
+    """Print the metrics, and write them to `path` in full precision."""
+    Path(path).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("metric")
     splits = list(dict.fromkeys(name.split("/")[0] for name in metrics))
@@ -39,9 +38,10 @@ def write_metrics(metrics: dict[str, float], folder: str | Path, name: str = "me
         values = [metrics.get(f"{split}/{metric}") for split in splits]
         table.add_row(metric, *(f"{value:.4f}" if value is not None else "" for value in values))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
-    print(f"Metrics: {_short(path)}")
+    print(f"Metrics: {short(path)}")
 
 
-def _short(path: str | Path) -> str:
+def short(path: str | Path) -> str:
+    """Return the path relative to the current folder if it lies there."""
     path = Path(path).absolute()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

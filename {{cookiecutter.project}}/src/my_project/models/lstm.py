@@ -1,6 +1,8 @@
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from .embedding import ScaledEmbedding
+
 
 class LSTM(nn.Module):
     """A bidirectional LSTM and the maximum over time, from token numbers (B, T) to outputs (B, num_outputs)."""
@@ -9,7 +11,7 @@ class LSTM(nn.Module):
         self, num_outputs: int, vocab_size: int, hidden_size: int = 128, num_layers: int = 1, dropout: float = 0.3
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, hidden_size)
+        self.embedding = ScaledEmbedding(vocab_size, hidden_size)
         self.encoder = nn.LSTM(hidden_size, hidden_size, num_layers, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * hidden_size, num_outputs)
