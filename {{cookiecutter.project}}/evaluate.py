@@ -15,14 +15,13 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Return the metrics of the checkpoint on the test split of the data that it was trained on."""
     # Imported here, so that --help does not wait for torch.
     from my_project.checkpoint import find_checkpoint, load_data, load_task
-    from my_project.report import short, write_metrics
+    from my_project.report import write_metrics
 
     path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
     task = load_task(path)
     trainer = instantiate(cfg.trainer, precision=task.hparams["trainer"]["precision"])
     (test,) = trainer.test(task, load_data(path, cfg.paths.root), verbose=False)
-    write_metrics(test, path.parent / "evaluation.json")
-    print(f"Checkpoint: {short(path)}")
+    write_metrics(test, path.parent / "evaluation.json", path)
     return test
 
 

@@ -17,7 +17,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     # Imported here, so that --help does not wait for torch.
     from pytorch_lightning import seed_everything
 
-    from my_project.report import describe, short, write_metrics
+    from my_project.report import describe, write_metrics
+    from my_project.trainer import best_checkpoint
 
     seed_everything(cfg.seed, workers=True, verbose=False)
 
@@ -32,10 +33,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
     task.save_hyperparameters(OmegaConf.to_container(portable, resolve=True), logger=False)
 
     trainer.fit(task, data)
-    (val,) = trainer.validate(task, data, ckpt_path="best", verbose=False)
-    (test,) = trainer.test(task, data, ckpt_path="best", verbose=False)
-    write_metrics(val | test, f"{cfg.paths.output}/metrics.json")
-    print(f"Checkpoint: {short(trainer.checkpoint_callback.best_model_path)}")
+    checkpoint = best_checkpoint(trainer)
+    (val,) = trainer.validate(task, data, ckpt_path=checkpoint, verbose=False)
+    (test,) = trainer.test(task, data, ckpt_path=checkpoint, verbose=False)
+    write_metrics(val | test, f"{cfg.paths.output}/metrics.json", checkpoint)
     return val | test
 
 

@@ -1,6 +1,7 @@
 """Around every command: the project's folder, and a user's mistake told in one line."""
 
 import functools
+import inspect
 import itertools
 import math
 import os
@@ -31,12 +32,13 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
 
     Any other exception shows its traceback, from the command's file on, and exits with 1. HYDRA_FULL_ERROR=1 shows all.
     """
-    file = Path(sys.modules[main.__module__].__file__ or "").resolve()
+    file = Path(inspect.unwrap(main).__code__.co_filename).resolve()
 
     @functools.wraps(main)
     def run() -> None:
         os.environ["PROJECT_ROOT"] = str(file.parent)
         register_resolvers()
+        sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)  # Hydra takes no flag among the overrides
         # Threads that spin while they wait starve each other on a busy machine: with one of two cores taken, a step of
         # BERT took 1.8 s instead of 0.06 s. OpenMP reads this when torch is imported, that is, later.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -124,7 +126,7 @@ def check_arguments(file: Path, arguments: list[str]) -> None:
         UsageError: A group has no such choice, there is no such option, or its value is not of the default's type.
     """
     configs = file.parent / "configs"
-    parsed = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and not a.startswith("-")])
+    parsed = OverridesParser.create().parse_overrides(list(filter(_is_override, arguments)))
     overrides = [override for override in parsed if override.type is OverrideType.CHANGE]
     if not {"-m", "--multirun"} & set(arguments):
         for override in overrides:
@@ -169,6 +171,10 @@ def remove_empty_run(folder: Path) -> None:
         if any(parent.iterdir()):
             break
         parent.rmdir()
+
+
+def _is_override(argument: str) -> bool:
+    return ("=" in argument and not argument.startswith("-")) or argument.startswith("~")
 
 
 def _compose(file: Path, overrides: list[str]) -> DictConfig:

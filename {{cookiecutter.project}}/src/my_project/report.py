@@ -26,8 +26,8 @@ def describe(task: Task, data: DataModule, trainer: Trainer, folder: str) -> Non
 
 
 @rank_zero_only
-def write_metrics(metrics: dict[str, float], path: str | Path) -> None:
-    """Print the metrics, and write them to `path` in full precision."""
+def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str | Path | None) -> None:
+    """Print the metrics, and write them to `path` in full precision; name the checkpoint, if there is one."""
     Path(path).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("metric")
@@ -38,7 +38,9 @@ def write_metrics(metrics: dict[str, float], path: str | Path) -> None:
         values = [metrics.get(f"{split}/{metric}") for split in splits]
         table.add_row(metric, *(f"{value:.4f}" if value is not None else "" for value in values))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
-    print(f"Metrics: {short(path)}")
+    print(f"Metrics:    {short(path)}")
+    if checkpoint:
+        print(f"Checkpoint: {short(checkpoint)}")
 
 
 def short(path: str | Path) -> str:

@@ -146,7 +146,7 @@ class Task(LightningModule):
         if not trainer.max_epochs or trainer.max_epochs < 0:
             raise UsageError(f"trainer.max_epochs={trainer.max_epochs}: this scheduler has to know where training ends")
         batches = trainer.datamodule.num_batches("train")
-        limit = trainer.overfit_batches or trainer.limit_train_batches
+        limit = trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         return trainer.max_epochs * -(-batches // trainer.accumulate_grad_batches)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from .errors import UsageError
@@ -13,6 +14,7 @@ from .errors import UsageError
 # Which devices there are, where weights come from: `report.describe` and the commands say it in fewer words.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # between Lightning 2.6 and torch 2.13
+warnings.filterwarnings("ignore", ".*smaller than the logging interval")  # metrics of an epoch are logged all the same
 
 
 def build_trainer(gpus: int | str = "auto", **options: Any) -> Trainer:
@@ -47,3 +49,18 @@ def _check_gpus(gpus: int | str) -> None:
     if gpus > found:
         have = "no GPU" if found == 0 else f"{found} GPU{'s' if found > 1 else ''}"
         raise UsageError(f"trainer.gpus={gpus}: this machine has {have}; use trainer.gpus={found}")
+
+
+def best_checkpoint(trainer: Trainer) -> str | None:
+    """Return the best checkpoint of a training.
+
+    If it ended before the first validation, the weights as they are become one. Without a checkpoint callback
+    (`+trainer.enable_checkpointing=false`) there is none.
+    """
+    callback = trainer.checkpoint_callback
+    if not isinstance(callback, ModelCheckpoint):
+        return None
+    if not callback.best_model_path:
+        trainer.save_checkpoint(path := f"{callback.dirpath}/last.ckpt")
+        return path
+    return callback.best_model_path

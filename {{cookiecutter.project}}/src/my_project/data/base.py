@@ -33,6 +33,7 @@ class DataModule(LightningDataModule):
         num_workers: Processes that load batches; zero loads in the main process.
         folds: Number of folds for cross-validation; without it a tenth of the samples validates.
         fold: The fold that validates, from 0 to `folds` - 1.
+        shuffle: Whether training goes through the samples in another order each epoch.
         seed: Seed of the order of the batches.
     """
 
@@ -46,6 +47,7 @@ class DataModule(LightningDataModule):
         num_workers: int = 0,
         folds: int | None = None,
         fold: int = 0,
+        shuffle: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -63,6 +65,7 @@ class DataModule(LightningDataModule):
         self.num_workers = num_workers
         self.folds = folds
         self.fold = fold
+        self.shuffle = shuffle
         self.seed = seed
         self.classes: list[str] = []
         self.splits: dict[str, np.ndarray] = {}
@@ -168,7 +171,7 @@ class DataModule(LightningDataModule):
             self.lengths(self.splits[split]),
             self.batch_size,
             self.seed,
-            shuffle=split == "train",
+            shuffle=self.shuffle and split == "train",
             rank=self.trainer.global_rank if self.trainer else 0,
             num_ranks=self.trainer.world_size if self.trainer else 1,
         )
@@ -194,7 +197,7 @@ class Split(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: np.ndarray) -> Batch:
-        rows = self.rows[index]
+    def __getitem__(self, index: np.ndarray | int) -> Batch:
+        rows = self.rows[np.atleast_1d(index)]
         assert self.data.targets is not None, "setup() comes first"
         return self.data.inputs(rows), self.data.targets[torch.from_numpy(rows)]

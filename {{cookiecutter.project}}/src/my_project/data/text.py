@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import UsageError
 from . import dataset
 from .base import DataModule, Inputs
 from .tokens import TextTokenizer, read_tokens, write_tokens
@@ -35,6 +36,11 @@ class TextData(DataModule):
         self, vocab_size: int = 8000, max_length: int = 128, pretrained: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        if max_length < 3 or vocab_size < 300:
+            raise UsageError(
+                f"data.max_length={max_length} data.vocab_size={vocab_size}: a text has a first and a last token "
+                "besides its own, and the 256 bytes are tokens; use at least 3 and 300"
+            )
         self.vocab_size = vocab_size
         self.max_length = max_length
         self.pretrained = pretrained

@@ -1,0 +1,156 @@
+import csv
+import logging
+import os
+import random
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).parent.parent
+WORDS = {
+    "good": ["great", "lovely", "superb"],
+    "fair": ["fine", "decent", "passable"],
+    "bad": ["awful", "dull", "broken"],
+}
+NOISE = [
+    "film",
+    "book",
+    "the",
+    "a",
+    "was",
+    "it",
+    "and",
+    "plot",
+    "very",
+    "story",
+    "with",
+    "some",
+    "actors",
+    "of",
+    "page",
+]
+
+
+@dataclass
+class Result:
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Result]
+
+
+def run(folder: Path, name: str, *overrides: str) -> int:
+    """Run a command in this process, with its data and runs in `folder`, and return the exit code."""
+    argv, root = sys.argv, logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    sys.argv = [f"{name}.py", f"paths.data={folder / 'data'}", f"paths.runs={folder / 'runs'}", *overrides]
+    try:
+        runpy.run_path(str(ROOT / f"{name}.py"), run_name="__main__")
+        return 0
+    except SystemExit as error:
+        return int(error.code or 0)
+    finally:
+        for handler in root.handlers:
+            if handler not in handlers:
+                handler.close()
+        sys.argv, root.handlers[:] = argv, handlers
+        root.setLevel(level)
+
+
+@pytest.fixture
+def command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run a command as a user does, but in this process and with its data and runs in a temporary folder."""
+
+    def call(name: str, *overrides: str) -> Result:
+        capfd.readouterr()
+        code = run(tmp_path, name, *overrides)
+        return Result(code, *capfd.readouterr())
+
+    return call
+
+
+def write_reviews(path: Path, label: Callable[[str, int], str]) -> Path:
+    """Write 150 short reviews, whose words tell the class and whose length varies."""
+    generator = random.Random(0)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "stars"])
+        for number in range(150):
+            name = list(WORDS)[number % 3]
+            told = generator.choices(WORDS[name], k=generator.randint(1, 3))
+            words = told + generator.choices(NOISE, k=generator.randint(1, 20))
+            generator.shuffle(words)
+            writer.writerow([f"{' '.join(words)} {number}", label(name, len(told))])
+    return path
+
+
+@pytest.fixture(scope="session")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_reviews(tmp_path_factory.mktemp("raw") / "reviews.csv", lambda name, told: name)
+
+
+@pytest.fixture(scope="session")
+def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
+    """Make a small dataset whose labels are "classes" or "numbers", and return the options that name it."""
+    made: dict[str, list[str]] = {}
+    folder = tmp_path_factory.mktemp("made")
+    number = {"good": 5.0, "fair": 3.0, "bad": 1.0}
+
+    def make(labels: str) -> list[str]:
+        if labels not in made:
+            path = folder / f"{labels}.csv"
+            write_reviews(path, lambda name, told: name if labels == "classes" else str(number[name]))
+            options = ["data=csv", f"data.path={path}", "data.text=review", "data.label=stars", "data.vocab_size=400"]
+            options += [f"data.labels={labels}", f"data.dir={folder / labels}"]
+            assert run(folder, "make_dataset", *options) == 0
+            made[labels] = options
+        return made[labels]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def dataset(data_of: Callable[[str], list[str]]) -> list[str]:
+    return data_of("classes")
+
+
+@pytest.fixture(scope="session")
+def trained(dataset: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run on the small dataset."""
+    folder = tmp_path_factory.mktemp("trained")
+    overrides = ["model=bow", "trainer.max_epochs=3", "logger=[csv]", "callbacks=[checkpoint]"]
+    assert run(folder, "train", *dataset, *overrides, f"paths.run={folder / 'run'}") == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def real_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An option that leads to the embedded datasets, made once."""
+    folder = tmp_path_factory.mktemp("real")
+    for name in ("docstrings", "docstring_lines"):
+        assert run(folder, "make_dataset", f"data={name}") == 0
+    return f"paths.data={folder / 'data'}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_written_into_the_project() -> Iterator[None]:
+    def files() -> set[Path]:
+        kept = (path for path in ROOT.rglob("*") if not {"data", "runs"} & set(path.relative_to(ROOT).parts[:1]))
+        return {path for path in kept if not any(part.startswith((".", "__")) for part in path.relative_to(ROOT).parts)}
+
+    before = files()
+    yield
+    assert files() == before

@@ -1,0 +1,74 @@
+"""Every file in configs/ is found, composed and run for a few steps: a config without a test does not exist."""
+
+from pathlib import Path
+
+import pytest
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+FEW_STEPS = ["debug=fast", "logger=[csv]"]
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def trains(command, *overrides: str) -> None:
+    result = command("train", *overrides)
+    assert result.code == 0, result.err
+    assert "Checkpoint: " in result.out
+
+
+@pytest.mark.parametrize("model", choices("model"))
+@pytest.mark.parametrize("task", choices("task"))
+def test_every_model_trains_on_every_task(command, data_of, model: str, task: str) -> None:
+    labels = {"classification": "classes", "regression": "numbers"}[task]
+    trains(command, *data_of(labels), *FEW_STEPS, f"model={model}", f"task={task}")
+
+
+@pytest.mark.parametrize(
+    ("group", "choice"),
+    [(group, choice) for group in ("optimizer", "scheduler", "trainer", "paths") for choice in choices(group)],
+)
+def test_every_choice_trains(command, dataset, group: str, choice: str) -> None:
+    trains(command, *dataset, "model=bow", *FEW_STEPS, f"{group}={choice}")
+
+
+@pytest.mark.parametrize("logger", choices("logger"))
+def test_every_logger_writes(command, dataset, tmp_path, logger: str) -> None:
+    trains(command, *dataset, "model=bow", "debug=fast", f"logger=[{logger}]", f"paths.run={tmp_path / 'run'}")
+    assert any(path.is_file() for path in (tmp_path / "run" / logger).iterdir())
+
+
+@pytest.mark.parametrize("callback", choices("callbacks"))
+def test_every_callback_runs(command, dataset, callback: str) -> None:
+    trains(command, *dataset, "model=bow", *FEW_STEPS, f"callbacks={sorted({'checkpoint', callback})}".replace("'", ""))
+
+
+@pytest.mark.parametrize("debug", choices("debug"))
+def test_every_debug_mode_ends(command, dataset, tmp_path, debug: str) -> None:
+    limit = ["trainer.max_epochs=2"] if debug == "overfit" else []
+    run = f"paths.run={tmp_path / 'run'}"
+    trains(command, *dataset, "model=bow", "logger=[csv]", f"debug={debug}", *limit, run)
+    assert (debug == "profile") == bool(list((tmp_path / "run").glob("*profile*.txt")))
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_trains(command, real_data, experiment: str) -> None:
+    trains(command, real_data, *FEW_STEPS, f"experiment={experiment}")
+
+
+def test_every_group_is_tested_here() -> None:
+    data_has_its_own_tests = {"data", "hydra"}
+    tested = {
+        "model",
+        "task",
+        "optimizer",
+        "scheduler",
+        "trainer",
+        "paths",
+        "logger",
+        "callbacks",
+        "debug",
+        "experiment",
+    }
+    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == tested | data_has_its_own_tests
