@@ -81,7 +81,12 @@ def test_best_is_the_checkpoint_with_the_best_monitored_metric(command, dataset,
 
 @pytest.mark.parametrize(
     "target",
-    ["os.system", "builtins.exec", "my_project.checkpoint.pickle.loads", "torch.nn.modules.module.warnings.warn"],
+    [
+        "os.system",
+        "builtins.exec",
+        "my_project.checkpoint.pickle.loads",
+        "torch.nn.modules.module.warnings.warn",
+    ],
 )
 def test_a_checkpoint_cannot_run_what_is_not_trusted(trained, tmp_path, target: str) -> None:
     checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)

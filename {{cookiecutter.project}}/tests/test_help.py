@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,24 +9,22 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = ["make_dataset", "train", "evaluate", "predict"]
 
 
-def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+HELP = """
+import runpy, sys
+sys.argv = [sys.argv[1], "--help"]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    heavy = set("torch pytorch_lightning transformers pandas pyarrow datasets".split()) & set(sys.modules)
+    assert not heavy, heavy
+"""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_does_not_wait_for_torch(name: str) -> None:
-    code = f"""
-import runpy, sys
-sys.argv = ["{name}.py", "--help"]
-try:
-    runpy.run_path("{name}.py", run_name="__main__")
-finally:
-    heavy = {{"torch", "pytorch_lightning", "transformers", "pandas", "pyarrow", "datasets"}} & set(sys.modules)
-    assert not heavy, heavy
-"""
-    done = python(f"import sys; sys.path[:0] = ['.', 'src']\n{code}")
+    command = [sys.executable, "-c", HELP, f"{name}.py"]
+    environment = os.environ | {"PYTHONPATH": "src"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"python {name}.py" in done.stdout
 
@@ -39,9 +38,8 @@ def test_help_of_train_lists_groups_choices_and_current_values(command) -> None:
 
 
 def test_help_may_be_cut_off() -> None:
-    pipe = f"{sys.executable} train.py --help | head -n 1"
-    done = subprocess.run(
-        pipe, shell=True, cwd=ROOT, capture_output=True, text=True, check=False, env={"PYTHONPATH": "src"}
-    )
+    pipe = f"'{sys.executable}' train.py --help | head -n 1"
+    environment = os.environ | {"PYTHONPATH": "src"}
+    done = subprocess.run(pipe, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("Train a model")
     assert done.stderr == ""
