@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from my_project.command import command
+from my_project.errors import short
 
 
 @command
@@ -19,7 +20,7 @@ def main(cfg: DictConfig) -> None:
     data = instantiate(cfg.data)
     facts = data.make()
     counts = ", ".join(f"{count} {split}" for split, count in facts["splits"].items())
-    print(f"{data.dir}: {facts['num_samples']} samples ({counts})")
+    print(f"{short(data.dir)}: {facts['num_samples']} samples ({counts})")
     if facts["classes"]:
         print("  " + ", ".join(f"{name} {count}" for name, count in facts["classes"].items()))
 

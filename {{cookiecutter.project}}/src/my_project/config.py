@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from .errors import UsageError
+from .errors import UsageError, short
 
 
 def num_classes(folder: str) -> int:
@@ -18,7 +18,7 @@ def num_classes(folder: str) -> int:
 
     classes = facts(folder)["classes"]
     if not classes:
-        raise UsageError(f"task=classification: the labels in {folder} are numbers; use task=regression")
+        raise UsageError(f"task=classification: the labels in {short(folder)} are numbers; use task=regression")
     return len(classes)
 
 

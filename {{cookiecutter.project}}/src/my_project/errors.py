@@ -1,7 +1,8 @@
-"""A mistake of the user, as opposed to a fault of the program."""
+"""A mistake of the user, as opposed to a fault of the program, and how messages name things."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class UsageError(Exception):
@@ -14,3 +15,9 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     if close := get_close_matches(name, choices, n=1):
         return f"; did you mean {close[0]}?"
     return f"; choose from {', '.join(choices)}" if 0 < len(choices) <= 12 else ""
+
+
+def short(path: str | Path) -> str:
+    """Return the path relative to the current folder if it lies there."""
+    path = Path(path).absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

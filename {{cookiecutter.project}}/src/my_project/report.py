@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .data.base import DataModule
+from .errors import short
 from .tasks import Task
 
 
@@ -41,9 +42,3 @@ def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str |
     print(f"Metrics:    {short(path)}")
     if checkpoint:
         print(f"Checkpoint: {short(checkpoint)}")
-
-
-def short(path: str | Path) -> str:
-    """Return the path relative to the current folder if it lies there."""
-    path = Path(path).absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

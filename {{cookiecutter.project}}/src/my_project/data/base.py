@@ -11,7 +11,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import UsageError
+from ..errors import UsageError, short
 from . import dataset
 from .sampler import BucketSampler
 
@@ -109,11 +109,10 @@ class DataModule(LightningDataModule):
         if Path(self.dir, "dataset.json").exists():
             facts = dataset.facts(self.dir)
             if facts["format"] == dataset.FORMAT and facts["settings"] == settings:
-                log.info("%s is up to date", self.dir)
+                log.info("%s is up to date", short(self.dir))
                 return facts
-        facts = dataset.make(self.dir, self.rows(), settings)
-        log.info("%s: made", self.dir)
-        return facts
+        log.info("Making %s", short(self.dir))
+        return dataset.make(self.dir, self.rows(), settings)
 
     def setup(self, stage: str | None = None) -> None:
         if self.targets is not None:
@@ -123,13 +122,12 @@ class DataModule(LightningDataModule):
         if changed := [name for name, value in self.settings().items() if made_with.get(name) != value]:
             name = changed[0]
             raise UsageError(
-                f"data.{name}={self.settings()[name]}: {self.dir} was made with {made_with.get(name)}; "
+                f"data.{name}={self.settings()[name]}: {short(self.dir)} was made with {made_with.get(name)}; "
                 "run make_dataset.py with the same data options"
             )
         if self.classes and self.classes != list(facts["classes"]):
-            raise UsageError(
-                f"{self.dir} has the classes {', '.join(facts['classes'])}, the checkpoint {', '.join(self.classes)}"
-            )
+            there, here = ", ".join(facts["classes"]), ", ".join(self.classes)
+            raise UsageError(f"{short(self.dir)} has the classes {there}, the checkpoint {here}")
         self.classes = list(facts["classes"])
         self.hash = facts["hash"]
         hashes, targets = dataset.read_targets(self.dir, self.classes)

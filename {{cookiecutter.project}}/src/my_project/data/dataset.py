@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import UsageError
+from ..errors import UsageError, short
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def facts(folder: str | Path) -> dict[str, Any]:
         return json.loads(Path(folder, "dataset.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
-            f"data.dir={folder}: this dataset was not made yet; run make_dataset.py with the same data options first"
+            f"{short(folder)}: this dataset was not made yet; run make_dataset.py with the same data options first"
         ) from None
 
 
@@ -115,7 +115,8 @@ def _write(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: d
                 classes.update(sample["label"] for sample in chunk)
             hashes = np.array([sample["hash"] for sample in chunk], dtype=np.uint64)
             splits.update({name: len(found) for name, found in split(hashes, None, 0).items()})
-            log.info("%s: %d samples", folder.name.split(".")[1], sum(splits.values()))
+            if len(chunk) == ROWS_PER_CHUNK:
+                log.info("%d samples so far", sum(splits.values()))
     _check_size(classes, splits, settings["labels"])
     facts = {
         "format": FORMAT,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import UsageError
+from ..errors import UsageError, short
 from . import dataset
 from .base import DataModule, Inputs
 from .tokens import TextTokenizer, read_tokens, write_tokens
@@ -53,7 +53,7 @@ class TextData(DataModule):
         super().setup()
         folder = self._token_folder()
         if not folder.exists():
-            log.info("Cutting the texts of %s into tokens (once)", self.dir)
+            log.info("Cutting the texts of %s into tokens (once)", short(self.dir))
             self._make_tokens(folder)
 
     def setup(self, stage: str | None = None) -> None:
@@ -95,8 +95,9 @@ class TextData(DataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self.restored = state_dict["tokenizer"]
-        self.tokenizer = TextTokenizer(state_dict["tokenizer"], self.max_length)
+        if not self.tokenizer or self.tokenizer.definition != state_dict["tokenizer"]:
+            self.restored = state_dict["tokenizer"]
+            self.tokenizer = TextTokenizer(state_dict["tokenizer"], self.max_length)
 
     def _pad(self, texts: list[np.ndarray]) -> Inputs:
         assert self.tokenizer is not None
