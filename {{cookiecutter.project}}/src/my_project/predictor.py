@@ -9,7 +9,7 @@ import torch
 
 from .checkpoint import load_data, load_task
 from .data.tables import Row
-from .errors import UsageError, did_you_mean
+from .errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Predictor:
         """
         rows = iter(rows)
         while chunk := list(itertools.islice(rows, ROWS_PER_CHUNK)):
-            column = column or self._find_column(chunk)
+            column = self._find_column(chunk, column)
             found = [self._check(row, column, problem) for _, row, problem in chunk]
             predictions = iter(self([row for row, _ in found if row is not None], batch_size))
             for (place, original, _), (row, problem) in zip(chunk, found, strict=True):
@@ -73,16 +73,15 @@ class Predictor:
                     log.warning("%s: %s", place, problem)
                 yield (original or {}) | ({"error": problem} if row is None else next(predictions))
 
-    def _find_column(self, chunk: list[tuple[str, Row | None, str]]) -> str | None:
-        wanted = self.data.input_column
+    def _find_column(self, chunk: list[tuple[str, Row | None, str]], given: str | None) -> str | None:
+        wanted = given or self.data.input_column
         for place, row, _ in chunk:
             if row is not None:
                 if wanted in row:
                     return wanted
-                if len(row) == 1:
+                if len(row) == 1 and not given:
                     return next(iter(row))
-                guess = did_you_mean(wanted, row)
-                raise UsageError(f"{place}: no column {wanted!r}, as the model was trained on; use column=...{guess}")
+                raise UsageError(f"{place}: no column {wanted!r} among {', '.join(row)}; name yours with column=...")
         return None
 
     def _check(self, row: Row | None, column: str | None, problem: str) -> tuple[Row | None, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import ClassLabel, Dataset, concatenate_datasets, load_dataset
 
-from ..errors import UsageError, did_you_mean
+from ..errors import UsageError
 from .text import TextData
 from .tokens import first_line
 
@@ -56,9 +56,9 @@ class HubText(TextData):
         for split in splits.values():
             for column in (self.input_column, self.label):
                 if column not in split.column_names:
-                    columns = ", ".join(split.column_names)
-                    guess = did_you_mean(column, split.column_names)
-                    raise UsageError(f"data.name={self.name}: no column {column!r}; there are {columns}{guess}")
+                    names = ", ".join(split.column_names)
+                    remedy = "name yours with data.text, data.label"
+                    raise UsageError(f"data.name={self.name}: no column {column!r} among {names}; {remedy}")
         labelled = [split for _, split in sorted(splits.items()) if split.unique(self.label) != [-1]]
         return concatenate_datasets(labelled)
 

@@ -90,7 +90,9 @@ def check_columns(rows: Iterator[tuple[str, Row | None, str]], *columns: str) ->
             for column in columns:
                 if column not in row:
                     names = ", ".join(row)
-                    raise UsageError(f"{place}: no column {column!r}; there are {names}{did_you_mean(column, row)}")
+                    raise UsageError(
+                        f"{place}: no column {column!r} among {names}; name yours with data.text, data.label"
+                    )
             checked = True
         yield place, row, problem
 

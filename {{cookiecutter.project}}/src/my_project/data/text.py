@@ -109,6 +109,9 @@ class TextData(DataModule):
 
     def _token_folder(self) -> Path:
         """Return where the tokens belong: a folder whose name changes with all they depend on."""
+        for file in self.dir.glob("tokens/*/tokenizer.json") if self.restored else ():
+            if not file.parent.suffix and file.read_text(encoding="utf-8") == self.restored:
+                return file.parent  # the training run made them
         origin: Any = self.restored or self.pretrained or [self.vocab_size, self.folds, self.folds and self.fold]
         key = json.dumps([self.hash, origin, self.max_length]).encode()
         return self.dir / "tokens" / hashlib.sha256(key).hexdigest()[:12]

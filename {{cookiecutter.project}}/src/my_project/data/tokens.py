@@ -18,11 +18,11 @@ class TextTokenizer:
     """
 
     def __init__(self, definition: str, max_length: int) -> None:
-        self.definition = definition
         tokenizer = Tokenizer.from_str(definition)
         self.pad_id: int = (tokenizer.padding or {})["pad_id"]
-        tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
+        self.definition = tokenizer.to_str()
+        tokenizer.no_padding()
         self._tokenizer = tokenizer
 
     def __call__(self, texts: list[str]) -> list[np.ndarray]:
