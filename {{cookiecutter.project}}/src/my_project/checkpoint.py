@@ -77,9 +77,12 @@ def load_data(path: str | Path, root: str | Path = ".") -> DataModule:
 
 def _read(path: str | Path) -> dict[str, Any]:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise UsageError(f"checkpoint={path}: not a checkpoint that can be opened ({type(error).__name__})") from None
+    if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
+        raise UsageError(f"checkpoint={path}: not a checkpoint that train.py wrote: it holds weights alone")
+    return checkpoint
 
 
 def _build(config: dict[str, Any], path: str | Path) -> Any:

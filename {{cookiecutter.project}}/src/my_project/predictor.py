@@ -61,8 +61,10 @@ class Predictor:
             batch_size: Rows per batch.
 
         Raises:
-            UsageError: The rows lack the column.
+            UsageError: The rows lack the column, or batches would be empty.
         """
+        if batch_size < 1:
+            raise UsageError(f"batch_size={batch_size}: expected 1 or more")
         rows = iter(rows)
         while chunk := list(itertools.islice(rows, ROWS_PER_CHUNK)):
             column = self._find_column(chunk, column)

@@ -110,12 +110,17 @@ class Task(LightningModule):
                 f"{name} does not fit {type(data).__name__}: it takes ({', '.join(takes.parameters)}), "
                 f"a batch has ({', '.join(inputs)})"
             ) from None
-        self.optimizer(self.parameters())
+        try:
+            self.optimizer(self.parameters())
+        except ValueError as error:
+            raise UsageError(f"optimizer: {error}") from None
         self.eval()
         try:
             with torch.no_grad():
                 shape = tuple(self(inputs).shape)
         except IndexError as error:
+            if str(error) != "index out of range in self":  # torch's words for it
+                raise
             raise UsageError(
                 f"{name} does not fit {type(data).__name__}: an embedding is too small ({error})"
             ) from error

@@ -1,9 +1,9 @@
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 
 
 class Transformer(nn.Module):
@@ -15,7 +15,7 @@ class Transformer(nn.Module):
         pretrained: Name or folder of a Hugging Face model to start from; its architecture replaces `architecture`.
 
     Raises:
-        UsageError: There is no such pretrained model, or it can't be had without a network.
+        UsageError: There is no such pretrained model, it can't be had without a network, or there is no such architecture.
     """
 
     def __init__(self, num_outputs: int, architecture: dict[str, Any], pretrained: str | None = None) -> None:
@@ -29,9 +29,15 @@ class Transformer(nn.Module):
                 reason = str(error).strip().splitlines()[0]
                 raise UsageError(f"model.pretrained={pretrained}: no model there ({reason})") from None
         else:
-            config = AutoConfig.for_model(**architecture)
-            config.num_labels = num_outputs
-            self.network = AutoModelForSequenceClassification.from_config(config)
+            if (kind := architecture["model_type"]) not in CONFIG_MAPPING:
+                guess = did_you_mean(kind, CONFIG_MAPPING)
+                raise UsageError(f"model.architecture.model_type={kind}: Transformers has none of that name{guess}")
+            try:
+                config = AutoConfig.for_model(**architecture)
+                config.num_labels = num_outputs
+                self.network = AutoModelForSequenceClassification.from_config(config)
+            except ValueError as error:
+                raise UsageError(f"model.architecture: {' '.join(str(error).split())[:300]}") from None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         return self.network(input_ids=input_ids, attention_mask=attention_mask).logits
