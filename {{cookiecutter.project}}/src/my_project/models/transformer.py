@@ -15,7 +15,7 @@ class Transformer(nn.Module):
         pretrained: Name or folder of a Hugging Face model to start from; its architecture replaces `architecture`.
 
     Raises:
-        UsageError: There is no such pretrained model, it can't be had without a network, or there is no such architecture.
+        UsageError: There is no such pretrained model or architecture, or it can't be had without a network.
     """
 
     def __init__(self, num_outputs: int, architecture: dict[str, Any], pretrained: str | None = None) -> None:
