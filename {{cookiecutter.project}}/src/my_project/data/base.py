@@ -118,6 +118,8 @@ class DataModule(LightningDataModule):
         if self.targets is not None:
             return
         facts = dataset.facts(self.dir)
+        if facts["format"] != dataset.FORMAT:
+            raise UsageError(f"{short(self.dir)} was made by another version of make_dataset.py; run it again")
         made_with = facts["settings"]
         if changed := [name for name, value in self.settings().items() if made_with.get(name) != value]:
             name = changed[0]

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -43,14 +42,13 @@ def make(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: dic
         UsageError: A row has no text or no label, or a label is no number although it has to be; or no row is left.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(leftover)
-    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir()
     try:
         facts = _write(new, rows, settings)
         if folder.exists():
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             folder.rename(old)
             new.rename(folder)
             shutil.rmtree(old)
@@ -88,6 +86,19 @@ def split(hashes: np.ndarray, folds: int | None, fold: int) -> dict[str, np.ndar
     return {
         name: np.flatnonzero(rows) for name, rows in [("train", ~val & ~test), ("val", val & ~test), ("test", test)]
     }
+
+
+def problem(value: Any, name: str) -> str:
+    """Return what is wrong with a text or the name of a class, called `name`, or nothing."""
+    if value is None or value == "" or (isinstance(value, str) and value.isspace()):
+        return f"the {name} is empty"
+    if not isinstance(value, str):
+        return f"the {name} {str(value):.40} is of type {type(value).__name__}, not text"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return f"the {name} holds half a character (a lone surrogate)"
+    return ""
 
 
 def hash_text(text: str) -> int:
@@ -132,10 +143,11 @@ def _write(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: d
 
 def _check(where: str, row: dict[str, Any], labels: str) -> dict[str, Any]:
     text, label = row["text"], row["label"]
-    if not isinstance(text, str) or not text.strip():
-        raise UsageError(f"{where}: the text is empty; fill it in or remove the row")
-    if label is None or (isinstance(label, float) and math.isnan(label)) or not str(label).strip():
-        raise UsageError(f"{where}: the label is empty; fill it in or remove the row")
+    if isinstance(label, float) and math.isnan(label):
+        label = None
+    name = label if label is None or isinstance(label, list | dict) else str(label).strip()
+    if wrong := problem(text, "text") or problem(name, "label"):
+        raise UsageError(f"{where}: {wrong}; mend or remove the row")
     if labels == "numbers":
         try:
             label = float(label)
@@ -145,7 +157,7 @@ def _check(where: str, row: dict[str, Any], labels: str) -> dict[str, Any]:
             raise UsageError(
                 f"{where}: the label {row['label']!r} is not a number; mend it, or use data.labels=classes"
             )
-    return {"text": text, "label": label if labels == "numbers" else str(label).strip(), "hash": hash_text(text)}
+    return {"text": text, "label": label if labels == "numbers" else name, "hash": hash_text(text)}
 
 
 def _check_size(classes: Counter[str], splits: Counter[str], labels: str) -> None:
@@ -162,7 +174,8 @@ def read_targets(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarr
 
     Targets are class numbers (int64), or the labels themselves (float32) if `classes` is empty.
     """
-    table = pq.read_table(folder / "samples.parquet", columns=["label", "hash"])
+    with pq.ParquetFile(folder / "samples.parquet") as file:  # `pq.read_table` takes a second to import pandas
+        table = file.read(columns=["label", "hash"])
     label = table["label"]
     if classes:
         numbers = {name: number for number, name in enumerate(classes)}

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -99,16 +100,28 @@ def check_columns(rows: Iterator[tuple[str, Row | None, str]], *columns: str) ->
 
 def _csv(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:
     csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(file)
+    reader = csv.reader(file, strict=True)  # else a quote that is never closed swallows the rest of the file
     header = next(reader, None)
     if header is None:
         raise UsageError(f"{name}: the file is empty; its first line has to name the columns")
-    for number, values in enumerate(filter(None, reader), start=1):
-        place = f"{name}, row {number} (line {reader.line_num})"
-        if len(values) == len(header):
-            yield place, dict(zip(header, values, strict=True)), ""
-        else:
-            yield place, None, f"{len(values)} values for {len(header)} columns"
+    if twice := [column for column, count in Counter(header).items() if count > 1]:
+        raise UsageError(f"{name}: two columns are called {twice[0]!r}")
+    number = 0
+    while True:
+        line = reader.line_num + 1
+        try:
+            values, problem = next(reader), ""
+        except StopIteration:
+            return
+        except csv.Error as error:
+            values, problem = None, f"not CSV ({error})"
+        if values == []:  # an empty line
+            continue
+        number += 1
+        if values and len(values) != len(header):
+            problem = f"{len(values)} values for {len(header)} columns"
+        place = f"{name}, row {number} (line {line})"
+        yield place, None if problem else dict(zip(header, values or [], strict=True)), problem
 
 
 def _jsonl(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:

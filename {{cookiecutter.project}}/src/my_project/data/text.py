@@ -83,8 +83,7 @@ class TextData(DataModule):
         return self._pad(self.tokenizer([row[self.input_column] for row in rows]))
 
     def problem(self, row: dict[str, Any]) -> str:
-        text = row.get(self.input_column)
-        return "" if isinstance(text, str) and text.strip() else "the text is empty"
+        return dataset.problem(row.get(self.input_column), "text")
 
     def size(self, row: dict[str, Any]) -> int:
         return len(row[self.input_column])
