@@ -174,15 +174,20 @@ def read_targets(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarr
 
     Targets are class numbers (int64), or the labels themselves (float32) if `classes` is empty.
     """
-    with pq.ParquetFile(folder / "samples.parquet") as file:  # `pq.read_table` takes a second to import pandas
+    with pq.ParquetFile(folder / "samples.parquet") as file:
         table = file.read(columns=["label", "hash"])
     label = table["label"]
     if classes:
         numbers = {name: number for number, name in enumerate(classes)}
         targets = np.fromiter((numbers[name] for name in label.to_pylist()), dtype=np.int64, count=len(label))
     else:
-        targets = label.to_numpy().astype(np.float32)
-    return table["hash"].to_numpy(), targets
+        targets = _to_numpy(label).astype(np.float32)
+    return _to_numpy(table["hash"]), targets
+
+
+def _to_numpy(column: pa.ChunkedArray) -> np.ndarray:
+    # Neither `column.to_numpy` nor `pq.read_table`: both import pandas, which takes a second.
+    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])
 
 
 def read_texts(folder: Path) -> Iterator[list[str]]:
