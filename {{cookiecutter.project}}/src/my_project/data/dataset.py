@@ -93,7 +93,7 @@ def problem(value: Any, name: str) -> str:
     if value is None or value == "" or (isinstance(value, str) and value.isspace()):
         return f"the {name} is empty"
     if not isinstance(value, str):
-        return f"the {name} {str(value):.40} is of type {type(value).__name__}, not text"
+        return f"the {name} {value!s:.40} is of type {type(value).__name__}, not text"
     try:
         value.encode()
     except UnicodeEncodeError:
