@@ -18,7 +18,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     from pytorch_lightning import seed_everything
 
     from my_project.report import describe, write_metrics
-    from my_project.trainer import best_checkpoint
+    from my_project.trainer import evaluate_best
 
     seed_everything(cfg.seed, workers=True, verbose=False)
 
@@ -33,11 +33,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     task.save_hyperparameters(OmegaConf.to_container(portable, resolve=True), logger=False)
 
     trainer.fit(task, data)
-    checkpoint = best_checkpoint(trainer)
-    (val,) = trainer.validate(task, data, ckpt_path=checkpoint, verbose=False)
-    (test,) = trainer.test(task, data, ckpt_path=checkpoint, verbose=False)
-    write_metrics(val | test, f"{cfg.paths.output}/metrics.json", checkpoint)
-    return val | test
+    metrics, checkpoint = evaluate_best(trainer, task, data)
+    write_metrics(metrics, f"{cfg.paths.output}/metrics.json", checkpoint)
+    return metrics
 
 
 @command

@@ -19,13 +19,15 @@ def test_evaluate_needs_no_other_override_from_any_folder(command, trained, tmp_
     assert command("evaluate", f"checkpoint={trained}").out.splitlines()[:6] == here.splitlines()[:6]
 
 
-def test_evaluate_takes_the_precision_of_training(command, dataset, tmp_path) -> None:
+@pytest.mark.parametrize("options", ["trainer.precision=bf16-mixed", "callbacks=[checkpoint,ema]", "model=bert"])
+def test_evaluate_repeats_training_whatever_its_options(command, dataset, tmp_path, options: str) -> None:
     run = tmp_path / "run"
-    command("train", *dataset, "debug=fast", "logger=[csv]", "trainer.precision=bf16-mixed", f"paths.run={run}")
-    command("evaluate", f"checkpoint={run}", "trainer.limit_test_batches=2")
+    overrides = ["model=bow", "trainer.max_epochs=3", "optimizer.lr=1e-2", "logger=[csv]", options]
+    assert command("train", *dataset, *overrides, f"paths.run={run}").code == 0
+    assert command("evaluate", f"checkpoint={run}").code == 0
     training = json.loads((run / "metrics.json").read_text())
     evaluation = json.loads((run / "checkpoints/evaluation.json").read_text())
-    assert evaluation["test/loss"] == pytest.approx(training["test/loss"], abs=1e-6)
+    assert evaluation == pytest.approx({name: training[name] for name in evaluation}, abs=1e-6)
 
 
 def test_evaluate_refuses_a_dataset_with_other_classes(command, dataset, reviews, tmp_path) -> None:

@@ -5,8 +5,8 @@ import warnings
 from typing import Any
 
 import torch
-from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from .errors import UsageError
@@ -14,6 +14,7 @@ from .errors import UsageError
 # Which devices there are, where weights come from: `report.describe` and the commands say it in fewer words.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # between Lightning 2.6 and torch 2.13
+warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")  # see evaluate_best
 warnings.filterwarnings("ignore", ".*smaller than the logging interval")  # metrics of an epoch are logged all the same
 
 
@@ -51,16 +52,22 @@ def _check_gpus(gpus: int | str) -> None:
         raise UsageError(f"trainer.gpus={gpus}: this machine has {have}; use trainer.gpus={found}")
 
 
-def best_checkpoint(trainer: Trainer) -> str | None:
-    """Return the best checkpoint of a training.
+def evaluate_best(
+    trainer: Trainer, task: LightningModule, data: LightningDataModule
+) -> tuple[dict[str, float], str | None]:
+    """Return the validation and test metrics of the best checkpoint of a training, and its path.
 
-    If it ended before the first validation, the weights as they are become one. Without a checkpoint callback
-    (`+trainer.enable_checkpointing=false`) there is none.
+    If training ended before the first validation, the weights as they are become the checkpoint. Without a checkpoint
+    callback (`+trainer.enable_checkpointing=false`) they are evaluated and there is no path.
     """
-    callback = trainer.checkpoint_callback
-    if not isinstance(callback, ModelCheckpoint):
-        return None
-    if not callback.best_model_path:
-        trainer.save_checkpoint(path := f"{callback.dirpath}/last.ckpt")
-        return path
-    return callback.best_model_path
+    callback, path = trainer.checkpoint_callback, None
+    if isinstance(callback, ModelCheckpoint):
+        path = callback.best_model_path
+        if not path:
+            trainer.save_checkpoint(path := f"{callback.dirpath}/last.ckpt")
+    # A checkpoint holds averaged weights already; the callback would swap them for those that training ended with.
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks[:] = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]
+    (val,) = trainer.validate(task, datamodule=data, ckpt_path=path, verbose=False)
+    (test,) = trainer.test(task, datamodule=data, ckpt_path=path, verbose=False)
+    return {**val, **test}, path
