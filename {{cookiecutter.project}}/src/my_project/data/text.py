@@ -117,6 +117,7 @@ class TextData(DataModule):
 
     def _make_tokens(self, folder: Path) -> None:
         new = folder.with_name(f"{folder.name}.{os.getpid()}")
+        shutil.rmtree(new, ignore_errors=True)  # of a killed process; in a container it had the same number
         new.mkdir(parents=True)
         try:
             write_tokens(new, self._make_tokenizer(), dataset.read_texts(self.dir))

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+from pytorch_lightning import LightningModule, Trainer
+
+from my_project.data.docstrings import Docstrings
+from my_project.data.files import TextFile
+from my_project.data.sampler import BucketSampler
+
+LENGTHS = np.random.default_rng(0).geometric(0.03, 1003)
+
+
+def batches(lengths: np.ndarray = LENGTHS, epoch: int = 0, shuffle: bool = True, **options: int) -> list[np.ndarray]:
+    sampler = BucketSampler(lengths, options.pop("batch_size", 32), options.pop("seed", 1), shuffle, **options)
+    sampler.set_epoch(epoch)
+    found = list(sampler)
+    assert len(found) == len(sampler)
+    return found
+
+
+def padding(lengths: np.ndarray, groups: list[np.ndarray]) -> float:
+    """Return the share of padding among all tokens."""
+    return 1 - lengths.sum() / sum(len(group) * lengths[group].max() for group in groups)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 5000])
+def test_an_epoch_has_every_row_once(batch_size: int, shuffle: bool) -> None:
+    groups = batches(batch_size=batch_size, shuffle=shuffle)
+    assert np.array_equal(np.sort(np.concatenate(groups)), np.arange(len(LENGTHS)))
+    assert sorted(map(len, groups), reverse=True)[:-1] == [min(batch_size, len(LENGTHS))] * (len(groups) - 1)
+
+
+def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
+    def order(**options: int) -> list[int]:
+        return np.concatenate(batches(**options)).tolist()
+
+    np.random.seed(1)
+    first = order(seed=1, epoch=3)
+    np.random.seed(2)
+    assert order(seed=1, epoch=3) == first
+    assert order(seed=1, epoch=4) != first
+    assert order(seed=2, epoch=3) != first
+
+
+def test_other_rows_share_a_batch_in_another_epoch() -> None:
+    # Shuffling the batches alone would not do: rows of one length have to meet others.
+    first, second = ({frozenset(group) for group in batches(epoch=epoch)} for epoch in (0, 1))
+    assert len(first & second) < 0.1 * len(first)
+
+
+def test_batches_do_not_come_in_the_order_of_their_length() -> None:
+    lengths = [LENGTHS[group].mean() for group in batches()]
+    assert abs(np.corrcoef(lengths, np.arange(len(lengths)))[0, 1]) < 0.5
+
+
+def test_validation_takes_the_longest_first_in_the_same_order_each_epoch() -> None:
+    order = np.concatenate(batches(shuffle=False))
+    assert (np.diff(LENGTHS[order]) <= 0).all()
+    assert np.array_equal(np.concatenate(batches(shuffle=False, epoch=7, seed=9)), order)
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3, 8])
+def test_ranks_share_out_the_rows_to_evaluate(num_ranks: int) -> None:
+    parts = [batches(shuffle=False, rank=rank, num_ranks=num_ranks) for rank in range(num_ranks)]
+    rows = np.concatenate([row for part in parts for row in part])
+    assert np.array_equal(np.sort(rows), np.arange(len(LENGTHS)))
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3, 8])
+def test_ranks_train_on_different_rows_for_as_many_steps(num_ranks: int) -> None:
+    parts = [batches(rank=rank, num_ranks=num_ranks) for rank in range(num_ranks)]
+    assert len({len(part) for part in parts}) == 1
+    rows = np.concatenate([row for part in parts for row in part])
+    assert len(rows) == len(set(rows))
+    assert len(LENGTHS) - len(rows) < 32 * num_ranks
+
+
+def test_every_row_is_trained_on_sooner_or_later_by_many_ranks() -> None:
+    seen = set()
+    for epoch in range(5):
+        for rank in range(8):
+            seen |= set(np.concatenate(batches(rank=rank, num_ranks=8, epoch=epoch)))
+    assert seen == set(range(len(LENGTHS)))
+
+
+def test_batches_of_docstrings_are_hardly_padded(real_data) -> None:
+    data = Docstrings(dir=f"{real_data.partition('=')[2]}/docstrings", vocab_size=2000, max_length=128)
+    data.prepare_data()
+    data.setup()
+    lengths = data.lengths(data.splits["train"])
+    shuffled = np.random.default_rng(0).permutation(len(lengths))
+    at_random = [shuffled[start : start + 32] for start in range(0, len(shuffled), 32)]
+    assert padding(lengths, at_random) > 0.5
+    assert padding(lengths, batches(lengths)) < 0.02
+
+
+class Recorder(LightningModule):
+    """Learns nothing and writes down which texts it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
+    def training_step(self, batch, batch_idx) -> None:
+        self.seen.append(tuple(batch[0]["input_ids"][0].tolist()))
+
+    def configure_optimizers(self) -> None:
+        return None
+
+
+@pytest.mark.filterwarnings("ignore:.*val_dataloader", "ignore:.*returned `None`")
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_training_goes_through_all_texts_in_another_order_each_epoch(dataset, shuffle: bool) -> None:
+    given = dict(item.removeprefix("data.").split("=", 1) for item in dataset if item.startswith("data."))
+    data = TextFile(**given | {"vocab_size": 400, "batch_size": 1, "shuffle": shuffle})
+    recorder = Recorder()
+    Trainer(max_epochs=2, barebones=True, accelerator="cpu", use_distributed_sampler=False).fit(recorder, data)
+    half = len(recorder.seen) // 2
+    first, second = recorder.seen[:half], recorder.seen[half:]
+    assert half == len(data.splits["train"])
+    assert sorted(first) == sorted(second)
+    assert (first != second) == shuffle
