@@ -128,7 +128,6 @@ def test_early_stopping_watches_the_monitored_metric(command, dataset) -> None:
         ["trainer.precision=bf16-mixed"],
         ["trainer.accumulate_grad_batches=3"],
         ["trainer.gradient_clip_val=0.1"],
-        ["trainer.profiler=simple"],
         ["trainer.max_steps=3"],
         ["data.num_workers=2"],
         ["callbacks=[checkpoint]", "logger=[]"],
@@ -141,6 +140,16 @@ def test_options_of_the_trainer_work(command, dataset, overrides: list[str]) -> 
     result = command("train", *dataset, "model=bert", "logger=[csv]", "trainer.max_epochs=1", *overrides)
     assert result.code == 0, result.err
     assert "test" in result.out
+
+
+@pytest.mark.parametrize(
+    ("profiler", "row"), [("simple", "optimizer_step"), ("advanced", "optimizer_step"), ("pytorch", "aten::")]
+)
+def test_a_profiler_reports_into_the_run(command, dataset, tmp_path, profiler: str, row: str) -> None:
+    overrides = ["model=bow", "debug=fast", f"trainer.profiler={profiler}", f"paths.run={tmp_path / 'run'}"]
+    command("train", *dataset, "logger=[csv]", *overrides)
+    (report,) = (tmp_path / "run").glob("fit-profile*.txt")
+    assert row in report.read_text()
 
 
 def test_regression_follows_from_the_task_alone(command, data_of, tmp_path) -> None:

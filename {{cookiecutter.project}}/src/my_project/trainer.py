@@ -7,9 +7,12 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from .errors import UsageError
+
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 # Which devices there are, where weights come from: `report.describe` and the commands say it in fewer words.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -23,7 +26,8 @@ def build_trainer(gpus: int | str = "auto", **options: Any) -> Trainer:
 
     Args:
         gpus: Number of GPUs; zero trains on the CPU, "auto" on one GPU (or another accelerator) if there is one.
-        **options: Arguments of `pytorch_lightning.Trainer`; `accelerator` and `devices` win over `gpus`.
+        **options: Arguments of `pytorch_lightning.Trainer`; `accelerator` and `devices` win over `gpus`. A profiler's
+            report goes to `default_root_dir`.
 
     Raises:
         UsageError: The machine has fewer GPUs, or the trainer does not take an option.
@@ -36,6 +40,9 @@ def build_trainer(gpus: int | str = "auto", **options: Any) -> Trainer:
         device = {"accelerator": "gpu", "devices": gpus}
         if "accelerator" not in options:
             _check_gpus(gpus)
+    if options.get("profiler") in PROFILERS:  # into the run's folder, instead of a log that nobody reads
+        folder = options.get("default_root_dir")
+        options["profiler"] = PROFILERS[options["profiler"]](dirpath=folder, filename="profile")
     # The data module's own sampler shares the batches out among the processes.
     try:
         return Trainer(**device | {"use_distributed_sampler": False} | options)
