@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
     predictor = Predictor(find_checkpoint(cfg.checkpoint, cfg.paths.runs))
     rows = list(predictor.predict(read_rows(cfg.input), cfg.column, cfg.batch_size))
     write_rows(cfg.output, rows)
-    bad = sum("error" in row for row in rows)
+    bad = sum(row["prediction"] is None for row in rows)
     print(f"{len(rows)} rows, {bad} of them without a prediction: {cfg.output}", file=sys.stderr)
 
 

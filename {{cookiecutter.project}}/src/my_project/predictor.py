@@ -65,26 +65,25 @@ class Predictor:
         """
         if batch_size < 1:
             raise UsageError(f"batch_size={batch_size}: expected 1 or more")
-        rows = iter(rows)
+        rows, source = iter(rows), None
         while chunk := list(itertools.islice(rows, ROWS_PER_CHUNK)):
-            column = self._find_column(chunk, column)
-            found = [self._check(row, column, problem) for _, row, problem in chunk]
+            source = source or self._find_column(chunk, column)
+            found = [self._check(row, source, problem) for _, row, problem in chunk]
             predictions = iter(self([row for row, _ in found if row is not None], batch_size))
             for (place, original, _), (row, problem) in zip(chunk, found, strict=True):
                 if row is None:
                     log.warning("%s: %s", place, problem)
-                yield (original or {}) | ({"error": problem} if row is None else next(predictions))
+                result = {"prediction": None, "error": problem} if row is None else next(predictions)
+                yield (original or {}) | result
 
     def _find_column(self, chunk: list[tuple[str, Row | None, str]], given: str | None) -> str | None:
         wanted = given or self.data.input_column
-        for place, row, _ in chunk:
-            if row is not None:
-                if wanted in row:
-                    return wanted
-                if len(row) == 1 and not given:
-                    return next(iter(row))
-                raise UsageError(f"{place}: no column {wanted!r} among {', '.join(row)}; name yours with column=...")
-        return None
+        columns = list(dict.fromkeys(name for _, row, _ in chunk for name in row or ()))
+        if wanted in columns or not columns:
+            return wanted if columns else None
+        if len(columns) == 1 and not given:
+            return columns[0]
+        raise UsageError(f"{chunk[0][0]}: no column {wanted!r} among {', '.join(columns)}; name yours with column=...")
 
     def _check(self, row: Row | None, column: str | None, problem: str) -> tuple[Row | None, str]:
         if row is None:

@@ -94,10 +94,6 @@ def problem(value: Any, name: str) -> str:
         return f"the {name} is empty"
     if not isinstance(value, str):
         return f"the {name} {value!s:.40} is of type {type(value).__name__}, not text"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return f"the {name} holds half a character (a lone surrogate)"
     return ""
 
 

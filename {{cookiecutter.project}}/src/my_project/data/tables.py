@@ -27,7 +27,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Row | None, str]]:
         UsageError: The file is missing, of another kind, or not encoded in UTF-8.
     """
     if str(path) == "-":
-        yield from _lines(sys.stdin, "standard input")
+        yield from _standard_input()
         return
     path = Path(path)
     if not path.is_file():
@@ -67,7 +67,11 @@ def write_rows(path: str | Path, rows: list[Row]) -> None:
     new = path.with_name(f".{path.name}.new")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist([dict.fromkeys(columns) | row for row in rows]), new)
+        try:
+            table = pa.Table.from_pylist([dict.fromkeys(columns) | row for row in rows])
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise UsageError(f"output={path}: a column holds values of several types ({error}); use .jsonl") from None
+        pq.write_table(table, new)
     else:
         with new.open("w", encoding="utf-8", newline="") as file:
             if path.suffix == ".jsonl":
@@ -131,6 +135,8 @@ def _jsonl(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:
             continue
         try:
             row = json.loads(line)
+            if "\\u" in line:  # half of a surrogate pair is no text: nothing can write it again
+                json.dumps(row, ensure_ascii=False).encode()
         except ValueError as error:
             yield place, None, f"not JSON ({error})"
             continue
@@ -140,6 +146,15 @@ def _jsonl(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:
 def _lines(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:
     for number, line in enumerate(file, start=1):
         yield f"{name}, row {number}", {"text": line.rstrip("\r\n")}, ""
+
+
+def _standard_input() -> Iterator[tuple[str, Row | None, str]]:
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        place = f"standard input, row {number}"
+        try:
+            yield place, {"text": line.decode("utf-8").rstrip("\r\n")}, ""
+        except UnicodeDecodeError as error:
+            yield place, None, f"not UTF-8 ({error})"
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Row | None, str]]:
