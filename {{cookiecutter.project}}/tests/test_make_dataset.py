@@ -161,7 +161,7 @@ BAD = [
     ("a.csv", as_csv(GOOD) + "fine,\n", [], "a.csv, row 101 (line 102): the label is empty"),
     ("a.csv", as_csv(GOOD) + "one,two,three\n", [], "a.csv, row 101 (line 102): 3 values for 2 columns"),
     ("a.csv", as_csv(GOOD) + "one\n", [], "a.csv, row 101 (line 102): 1 values for 2 columns"),
-    ("a.csv", as_csv(GOOD) + '"never closed,good\n' + as_csv(GOOD), [], "a.csv, row 101"),
+    ("a.csv", as_csv(GOOD) + 'a,"never closed\n' + as_csv(GOOD), [], "a.csv, row 101 (line 102): not CSV"),
     ("a.csv", "review,review,stars\n" + "a,b,good\n" * 99, [], "a.csv: two columns are called 'review'"),
     ("a.csv", "", [], "a.csv: the file is empty"),
     ("a.csv", "review,stars\n", [], "the dataset has 0 samples"),
@@ -308,7 +308,7 @@ def test_class_numbers_of_the_hub_get_their_names_and_unlabelled_splits_are_left
     labelled = Dataset.from_pandas(hub_rows, preserve_index=False).cast_column("label", names)
     rest = hub_rows.assign(text=hub_rows["text"] + " not labelled", label=-1)
     unlabelled = Dataset.from_pandas(rest, preserve_index=False).cast_column("label", names)
-    for name, split in [("train", labelled), ("unsupervised", unlabelled)]:
+    for name, split in [("train", labelled), ("test", unlabelled)]:
         path = tmp_path / "hub" / "data" / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         split.to_parquet(path)
@@ -336,3 +336,12 @@ def test_a_mistake_about_the_hub_is_one_line(make, hub_rows, tmp_path, options: 
     assert "Traceback" not in result.err
     assert result.code == 2
     assert not (tmp_path / "made").exists()
+
+
+def test_a_dataset_of_the_hub_without_any_label_is_told_in_one_line(make, hub_rows, tmp_path) -> None:
+    (tmp_path / "hub").mkdir()
+    hub_rows.assign(label=-1).to_csv(tmp_path / "hub" / "train.csv", index=False)
+    result = make("data=hub", f"data.name={tmp_path / 'hub'}")
+    assert result.err.splitlines()[-1].endswith("no split has labels (all are -1)")
+    assert "Traceback" not in result.err
+    assert result.code == 2

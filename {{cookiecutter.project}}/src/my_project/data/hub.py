@@ -60,6 +60,8 @@ class HubText(TextData):
                     remedy = "name yours with data.text, data.label"
                     raise UsageError(f"data.name={self.name}: no column {column!r} among {names}; {remedy}")
         labelled = [split for _, split in sorted(splits.items()) if split.unique(self.label) != [-1]]
+        if not labelled:
+            raise UsageError(f"data.name={self.name}: no split has labels (all are -1)")
         return concatenate_datasets(labelled)
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
