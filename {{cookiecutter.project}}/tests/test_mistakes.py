@@ -2,8 +2,13 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
+
+from my_project.arguments import check_arguments
+
+ROOT = Path(__file__).parent.parent
 
 ON_THE_COMMAND_LINE = [
     # names
@@ -40,6 +45,7 @@ ON_THE_COMMAND_LINE = [
     ("train model=bow,lstm", "model=bow,lstm: several values make a sweep; add -m"),
     ("train -m model=brt,bow", "model=brt: there is no such model; did you mean bert?"),
     ("train -m trainer.max_epoch=1,2", "did you mean trainer.max_epochs?"),
+    ("train -m model=glob(*) optimizer.lr=abc", "optimizer.lr=abc: expected a number"),
     ("train -m optimizer.lr=1e-3,abc", "optimizer.lr=abc: expected a number"),
     # data
     ("train", "this dataset was not made yet; run make_dataset.py"),
@@ -108,6 +114,28 @@ def test_a_mistake_on_the_command_line_is_one_line_and_writes_nothing(command, n
     assert result.err.startswith(f"{line.split()[0]}.py: ")
     assert result.code == 2
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", "model=glob(b*)", "seed=range(1,3)"],
+        ["callbacks=[]", "logger=[csv]", "seed=1"],
+        ["callbacks=checkpoint", "+new.option=1", "~scheduler"],
+        ["hydra.verbose=true", "optimizer.lr=${seed}"],
+    ],
+    ids=" ".join,
+)
+def test_what_hydra_can_do_is_no_mistake(arguments: list[str]) -> None:
+    check_arguments(ROOT / "train.py", arguments)
+
+
+def test_a_folder_of_ones_own_configs_is_searched_too(command, dataset, tmp_path) -> None:
+    (tmp_path / "configs" / "model").mkdir(parents=True)
+    small = (ROOT / "configs/model/bow.yaml").read_text().replace("hidden_size: 128", "hidden_size: 8")
+    (tmp_path / "configs/model/small.yaml").write_text(small)
+    result = command("train", *dataset, f"--config-dir={tmp_path / 'configs'}", "model=small", "debug=fast")
+    assert result.code == 0, result.err
 
 
 @pytest.mark.parametrize(

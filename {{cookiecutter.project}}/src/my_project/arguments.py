@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType, Sweep
+from hydra.core.override_parser.types import Glob, Override, OverrideType, Sweep
 from omegaconf import DictConfig, OmegaConf
 
 from .errors import UsageError, did_you_mean
@@ -20,6 +20,8 @@ def check_arguments(file: Path, arguments: list[str]) -> None:
     Raises:
         UsageError: A group has no such choice, there is no such option, or its value is not of the default's type.
     """
+    if any(argument.startswith(("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")) for argument in arguments):
+        return  # other files count, too: Hydra reads them, and checks what it can
     configs = file.parent / "configs"
     parsed = OverridesParser.create().parse_overrides(list(filter(is_override, arguments)))
     overrides = [override for override in parsed if override.type is OverrideType.CHANGE]
@@ -27,10 +29,15 @@ def check_arguments(file: Path, arguments: list[str]) -> None:
         for override in overrides:
             if override.is_sweep_override():
                 raise UsageError(f"{override.input_line}: several values make a sweep; add -m")
-    groups = {o.key_or_group: list(_values(o)) for o in overrides if Path(configs, o.key_or_group).is_dir()}
-    for group, values in groups.items():
-        known = {path.stem for path in Path(configs, group).glob("*.yaml")}
-        for choice in itertools.chain.from_iterable(v if isinstance(v, list) else [v] for v in values):
+    groups: dict[str, list[Any]] = {}
+    for override in overrides:
+        group = override.key_or_group
+        if not Path(configs, group).is_dir():
+            continue
+        known = sorted(path.stem for path in Path(configs, group).glob("*.yaml"))
+        values = [value.filter(known) if isinstance(value, Glob) else [value] for value in _values(override)]
+        groups[group] = list(itertools.chain.from_iterable(values))
+        for choice in itertools.chain.from_iterable(v if isinstance(v, list) else [v] for v in groups[group]):
             if str(choice) not in known:
                 raise UsageError(f"{group}={choice}: there is no such {group}{did_you_mean(str(choice), known)}")
     options = [o for o in overrides if o.key_or_group not in groups and not o.key_or_group.startswith("hydra")]
