@@ -12,7 +12,7 @@ PLACEHOLDER = "my_project"  # the name in the template folder, which the other h
 DEPENDENCIES = """
 absl absl_py accelerate aiohappyeyeballs aiohttp aiosignal annotated_doc annotated_types antlr4 antlr4_python3_runtime
 anyio ast_serialize attr attrs captum certifi cfgv click colorama comet_ml cookiecutter coverage cruft datasets
-dateutil dill distlib dvc evaluate evidently fastapi filelock frozenlist fsspec functorch google grpc grpcio h11
+dateutil dill distlib dvc evaluate evidently execnet fastapi filelock frozenlist fsspec functorch google grpc grpcio h11
 hf_xet httpcore httpcore2 httpx httpx2 httpx2_jsfetch huggingface_hub hydra hydra_colorlog hydra_core hydra_zen
 identify idna iniconfig isympy jinja2 joblib kornia librt lightning lightning_fabric lightning_utilities litserve
 markdown markdown_it markdown_it_py markupsafe matplotlib mdurl mlflow mpmath multidict multiprocess mypy
