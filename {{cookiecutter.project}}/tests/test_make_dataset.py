@@ -13,6 +13,8 @@ import pytest
 from datasets import ClassLabel, Dataset
 
 from my_project.data import dataset as storage
+from my_project.data.files import TextFile
+from my_project.errors import UsageError
 
 COLUMNS = ["data=csv", "data.text=review", "data.label=stars"]
 
@@ -186,17 +188,30 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "content", "options", "expected"), BAD, ids=[expected for *_, expected in BAD])
-def test_a_bad_input_is_one_line_and_leaves_nothing(make, tmp_path, name, content, options, expected) -> None:
+def test_a_bad_input_is_told_in_one_line_and_leaves_nothing(tmp_path, name, content, options, expected) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     before = sorted(tmp_path.rglob("*"))
-    result = make(*COLUMNS, f"data.path={path}", *(option.format(tmp=tmp_path) for option in options))
-    lines = [line for line in result.err.splitlines() if not line.startswith("Making ")]
-    assert lines == [line for line in lines if line.startswith("make_dataset.py: ") and expected in line], result.err
-    assert len(lines) == 1
-    assert result.code == 2
+    given = dict(item.format(tmp=tmp_path).removeprefix("data.").split("=") for item in options)
+    columns = {"path": str(path), "text": "review", "label": "stars", "dir": str(tmp_path / "made")}
+    with pytest.raises(UsageError) as error:
+        TextFile(**columns | given).make()
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("row", ["  ,good", "fine,", "one,two,three", 'a,"never closed'])
+def test_the_command_says_nothing_else_and_ends_with_two(make, reviews, tmp_path, row: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(reviews.read_text() + row + "\n")
+    result = make(*COLUMNS, f"data.path={path}")
+    making, mistake = result.err.splitlines()
+    assert making == f"Making {tmp_path / 'made'}"
+    assert mistake.startswith("make_dataset.py: a.csv, row 151 (line 152): ")
+    assert result.code == 2
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_bad_input_leaves_the_dataset_that_was_there(make, reviews, tmp_path) -> None:
