@@ -2,12 +2,15 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from my_project.arguments import check_arguments
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,6 +55,15 @@ def test_a_model_a_dataset_and_a_metric_are_added_as_the_readme_says(copy) -> No
     out = run(copy, "python train.py data=keywords model=cnn monitor=val/kappa debug=fast logger=[csv]")
     assert "kappa" in out
     assert "CNN" in out
+
+
+COMMANDS = re.findall(r"(?m)(?:^|\| |`)(python \w+\.py[^`|\n]*)", README.partition("\n## Add a model")[0])
+
+
+@pytest.mark.parametrize("line", sorted(set(COMMANDS)))
+def test_every_command_of_the_readme_is_one_that_exists(line: str) -> None:
+    name, *arguments = shlex.split(line)[1:]
+    check_arguments(ROOT / name, arguments)
 
 
 def test_the_tree_names_every_file_and_folder_that_is_there() -> None:

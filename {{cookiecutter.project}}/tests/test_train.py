@@ -143,7 +143,8 @@ def test_options_of_the_trainer_work(command, dataset, overrides: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("profiler", "row"), [("simple", "optimizer_step"), ("advanced", "optimizer_step"), ("pytorch", "Self CPU time total")]
+    ("profiler", "row"),
+    [("simple", "optimizer_step"), ("advanced", "optimizer_step"), ("pytorch", "Self CPU time total")],
 )
 def test_a_profiler_reports_into_the_run(command, dataset, tmp_path, profiler: str, row: str) -> None:
     overrides = ["model=bow", "debug=fast", f"trainer.profiler={profiler}", f"paths.run={tmp_path / 'run'}"]

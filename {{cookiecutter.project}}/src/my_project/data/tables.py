@@ -31,19 +31,19 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Row | None, str]]:
         return
     path = Path(path)
     if not path.is_file():
-        nearby = [other.name for other in path.parent.glob("*") if other.suffix in FORMATS]
+        nearby = [other.name for other in path.parent.glob("*") if other.suffix.lower() in FORMATS]
         raise UsageError(f"{path}: no such file{did_you_mean(path.name, nearby)}")
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         yield from _parquet(path)
         return
     readers = {".csv": _csv, ".jsonl": _jsonl, ".txt": _lines}
-    if path.suffix not in readers:
+    if path.suffix.lower() not in readers:
         raise UsageError(
-            f"{path}: can't read {path.suffix or 'a file without a suffix'}; use one of {', '.join(FORMATS)}"
+            f"{path}: can't read {path.suffix.lower() or 'a file without a suffix'}; use one of {', '.join(FORMATS)}"
         )
     _check_encoding(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from readers[path.suffix](file, path.name)
+        yield from readers[path.suffix.lower()](file, path.name)
 
 
 def check_output(path: str | Path) -> None:
@@ -52,7 +52,7 @@ def check_output(path: str | Path) -> None:
     Raises:
         UsageError: `path` is of another kind than .csv, .jsonl, .parquet or "-".
     """
-    if str(path) != "-" and Path(path).suffix not in (".csv", ".jsonl", ".parquet"):
+    if str(path) != "-" and Path(path).suffix.lower() not in (".csv", ".jsonl", ".parquet"):
         raise UsageError(f"output={path}: can't write that; use a .csv, .jsonl or .parquet file, or -")
 
 
@@ -66,7 +66,7 @@ def write_rows(path: str | Path, rows: list[Row]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         try:
             table = pa.Table.from_pylist([dict.fromkeys(columns) | row for row in rows])
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -74,7 +74,7 @@ def write_rows(path: str | Path, rows: list[Row]) -> None:
         pq.write_table(table, new)
     else:
         with new.open("w", encoding="utf-8", newline="") as file:
-            if path.suffix == ".jsonl":
+            if path.suffix.lower() == ".jsonl":
                 _write_jsonl(file, rows)
             else:
                 csv_writer = csv.DictWriter(file, columns)
