@@ -1,5 +1,6 @@
 """Every file in configs/ is found, composed and run for a few steps: a config without a test does not exist."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,18 +58,21 @@ def test_every_experiment_trains(command, real_data, experiment: str) -> None:
     trains(command, real_data, *FEW_STEPS, f"experiment={experiment}")
 
 
+@pytest.mark.parametrize("data", choices("data"))
+def test_every_dataset_is_made_and_trains(command, real_data, reviews, tmp_path, data: str) -> None:
+    columns = ["data.text=review", "data.label=stars"]
+    shutil.copy(reviews, tmp_path / "train.csv")
+    needed = {"csv": [f"data.path={reviews}", *columns], "hub": [f"data.name={tmp_path}", *columns]}.get(data, [])
+    task = "regression" if "labels: numbers" in (CONFIGS / "data" / f"{data}.yaml").read_text() else "classification"
+    made = command("make_dataset", real_data, f"data={data}", *needed)
+    assert made.code == 0, made.err
+    trains(command, real_data, f"data={data}", *needed, f"task={task}", "model=bow", *FEW_STEPS)
+
+
 def test_every_group_is_tested_here() -> None:
-    data_has_its_own_tests = {"data", "hydra"}
+    run_by_every_command = {"hydra"}
     tested = {
-        "model",
-        "task",
-        "optimizer",
-        "scheduler",
-        "trainer",
-        "paths",
-        "logger",
-        "callbacks",
-        "debug",
-        "experiment",
+        *("task", "data", "model", "optimizer", "scheduler", "trainer"),
+        *("callbacks", "logger", "paths", "experiment", "debug"),
     }
-    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == tested | data_has_its_own_tests
+    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == tested | run_by_every_command
