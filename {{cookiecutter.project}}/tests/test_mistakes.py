@@ -207,3 +207,9 @@ def test_a_mistake_in_ones_own_model_shows_its_traceback(
     assert f'File "{tmp_path / "own" / "mine.py"}", line {line}' in result.err
     assert error in result.err.splitlines()[-1]
     assert result.code == 1
+
+
+def test_hydras_own_switch_shows_everything(command, dataset, monkeypatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(Exception, match="this machine has"):
+        command("train", *dataset, "trainer.gpus=99")

@@ -47,6 +47,7 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
             main()
             return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print
+        Jobs.explain = True
         try:
             check_arguments(file, sys.argv[1:])
             main()
@@ -56,6 +57,7 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
         except Exception as error:
             sys.exit(explain(error, file))
         finally:
+            Jobs.explain = False
             del os.environ["HYDRA_FULL_ERROR"]
 
     return run
@@ -64,8 +66,10 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
 class Jobs(Callback):
     """A Hydra callback that explains why a job failed, lets a sweep go on, and ends it with a table."""
 
+    explain = False  # whether `command` has not left it to Hydra
+
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if job_return.status is not JobStatus.FAILED or os.environ.get("HYDRA_FULL_ERROR") != "1":
+        if job_return.status is not JobStatus.FAILED or not self.explain:
             return
         error: Exception = job_return._return_value
         code = explain(error, Path(config.paths.root, f"{config.hydra.job.name}.py").resolve())
