@@ -360,3 +360,9 @@ def test_a_dataset_of_the_hub_without_any_label_is_told_in_one_line(make, hub_ro
     assert result.err.splitlines()[-1].endswith("no split has labels (all are -1)")
     assert "Traceback" not in result.err
     assert result.code == 2
+
+
+def test_a_first_dataset_that_fails_leaves_no_empty_folder(command, tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,\n", encoding="utf-8")
+    assert command("make_dataset", "data=csv", f"data.path={tmp_path / 'a.csv'}").code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"]

@@ -56,6 +56,8 @@ def make(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: dic
             new.rename(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        if not any(folder.parent.iterdir()):  # a first dataset that failed leaves no empty data/
+            folder.parent.rmdir()
     return facts
 
 
