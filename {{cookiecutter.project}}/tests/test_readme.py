@@ -45,7 +45,7 @@ def run(folder: Path, line: str) -> str:
     environment = os.environ | {"PYTHONPATH": "src", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def test_a_model_a_dataset_and_a_metric_are_added_as_the_readme_says(copy) -> None:

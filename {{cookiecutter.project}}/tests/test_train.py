@@ -63,11 +63,12 @@ def test_runs_go_to_a_folder_named_after_date_and_time(command, dataset, tmp_pat
     assert len(run.name.split("-")) == 3
 
 
-def test_every_epoch_prints_one_line(command, dataset) -> None:
-    result = command("train", *dataset, *QUICK, "model=bow")
+def test_every_epoch_leaves_one_line_on_the_screen_and_in_the_log(command, dataset, tmp_path) -> None:
+    result = command("train", *dataset, *QUICK, "model=bow", f"paths.run={tmp_path / 'run'}")
     lines = [line for line in result.err.splitlines() if line.startswith("epoch ")]
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
     assert all("train/loss" in line and "val/accuracy" in line for line in lines)
+    assert all(line in (tmp_path / "run/train.log").read_text() for line in lines)
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(command, dataset, tmp_path) -> None:

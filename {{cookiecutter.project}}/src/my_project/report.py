@@ -1,6 +1,7 @@
 """What a run says at its start and its end."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -14,16 +15,18 @@ from .data.base import DataModule
 from .errors import short
 from .tasks import Task
 
+log = logging.getLogger(__name__)
+
 
 @rank_zero_only
 def describe(task: Task, data: DataModule, trainer: Trainer, folder: str) -> None:
-    """Print in two lines what is about to run, and where."""
+    """Say in two lines what is about to run, and where."""
     model = type(task.model).__name__
     parameters = sum(parameter.numel() for parameter in task.model.parameters() if parameter.requires_grad)
     sizes = ", ".join(f"{len(rows)} {name}" for name, rows in data.splits.items())
     device = trainer.accelerator.name() if hasattr(trainer.accelerator, "name") else "cpu"
-    print(f"{model}, {parameters:,} parameters, on {trainer.world_size} x {device}; {short(data.dir)}: {sizes}")
-    print(f"Run: {short(folder)}", flush=True)
+    log.info(f"{model}, {parameters:,} parameters, on {trainer.world_size} x {device}; {short(data.dir)}: {sizes}")
+    log.info(f"Run: {short(folder)}")
 
 
 @rank_zero_only

@@ -1,10 +1,13 @@
+import logging
 import sys
 import time
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
-from tqdm.auto import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+log = logging.getLogger(__name__)
 
 
 class Progress(TQDMProgressBar):
@@ -33,6 +36,6 @@ class Progress(TQDMProgressBar):
             epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
             metrics = [(name, value) for name, value in trainer.callback_metrics.items() if "/" in name]
             shown = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics))
-            tqdm.write(
-                f"epoch {self._epoch}{epochs}  {shown}  {time.monotonic() - self._started:.1f} s", file=sys.stderr
-            )
+            seconds = time.monotonic() - self._started
+            with logging_redirect_tqdm():  # above the bar on the terminal, and in train.log
+                log.info("epoch %d%s  %s  %.1f s", self._epoch, epochs, shown, seconds)
