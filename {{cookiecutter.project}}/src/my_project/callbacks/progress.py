@@ -25,6 +25,7 @@ class Progress(TQDMProgressBar):
         self._print_epoch(trainer)
         super().on_train_epoch_start(trainer, *args)
         self._epoch, self._started = trainer.current_epoch + 1, time.monotonic()
+        self.train_progress_bar.set_description(f"Epoch {self._epoch}")  # Lightning's counts from zero
 
     def on_train_end(self, trainer: Trainer, *args: Any) -> None:
         super().on_train_end(trainer, *args)
