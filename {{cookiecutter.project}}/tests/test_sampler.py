@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from pytorch_lightning import LightningModule, Trainer
 
@@ -120,3 +121,17 @@ def test_training_goes_through_all_texts_in_another_order_each_epoch(dataset, sh
     assert half == len(data.splits["train"])
     assert sorted(first) == sorted(second)
     assert (first != second) == shuffle
+
+
+def test_training_takes_another_order_each_epoch_and_with_shuffle_off_the_same(command, dataset, tmp_path) -> None:
+    # Lightning has to tell the sampler its epoch: without learning, the first batch's loss tells which batch it was.
+    still = ["optimizer=sgd", "optimizer.lr=0", "model=bow", "model.dropout=0", "trainer.limit_train_batches=1"]
+    losses = {}
+    for shuffle in ("true", "false"):
+        run = tmp_path / shuffle
+        overrides = ["trainer.max_epochs=3", "data.batch_size=8", "logger=[csv]", "callbacks=[checkpoint]"]
+        result = command("train", *dataset, *still, *overrides, f"data.shuffle={shuffle}", f"paths.run={run}")
+        assert result.code == 0, result.err
+        losses[shuffle] = pd.read_csv(run / "csv/metrics.csv")["train/loss"].dropna().tolist()
+    assert len(set(losses["true"])) == 3
+    assert len(set(losses["false"])) == 1
