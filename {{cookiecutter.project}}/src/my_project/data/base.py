@@ -200,4 +200,5 @@ class Split(Dataset[Batch]):
     def __getitem__(self, index: np.ndarray | int) -> Batch:
         rows = self.rows[np.atleast_1d(index)]
         assert self.data.targets is not None, "setup() comes first"
-        return self.data.inputs(rows), self.data.targets[torch.from_numpy(rows)]
+        target = self.data.targets[torch.from_numpy(rows)]
+        return self.data.inputs(rows), target if target.is_floating_point() else target.long()
