@@ -16,9 +16,10 @@ from my_project.errors import short
 @command
 @hydra.main(version_base="1.3", config_path="configs", config_name="make_dataset")
 def main(cfg: DictConfig) -> None:
-    """Make the dataset that `cfg.data` describes, unless it is there already."""
+    """Make the dataset that `cfg.data` describes and what training reads of it, unless they are there already."""
     data = instantiate(cfg.data)
     facts = data.make()
+    data.prepare_data()
     counts = ", ".join(f"{count} {split}" for split, count in facts["splits"].items())
     print(f"{short(data.dir)}: {facts['num_samples']} samples ({counts})")
     if facts["classes"]:

@@ -2,25 +2,28 @@
 
 import hashlib
 import json
-import logging
 import math
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import UsageError, short
-
-log = logging.getLogger(__name__)
+from .atomic import new_folder
+from .progress import show_progress
+from .tables import open_parquet
 
 FORMAT = 1  # raised when the files change their meaning, so that older datasets are made anew
 ROWS_PER_CHUNK = 10_000
+TEXTS_PER_CHUNK = 1_000  # when they are read again: a tokenizer holds 50 bytes for each token
+ROWS_PER_BATCH = 100_000  # of numbers, so that what is computed in between takes no memory to speak of
 TEST_SHARE = 0.1
 SCHEMA = {
     "classes": pa.schema([("text", pa.string()), ("label", pa.string()), ("hash", pa.uint64())]),
@@ -41,24 +44,12 @@ def make(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: dic
     Raises:
         UsageError: A row has no text or no label, or a label is no number although it has to be; or no row is left.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir()
     try:
-        facts = _write(new, rows, settings)
-        if folder.exists():
-            folder.rename(old)
-            new.rename(folder)
-            shutil.rmtree(old)
-        else:
-            new.rename(folder)
+        with new_folder(folder, mark="dataset.json") as new:
+            return _write(new, rows, settings)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
-        if not any(folder.parent.iterdir()):  # a first dataset that failed leaves no empty data/
+        with suppress(OSError):  # a first dataset that failed leaves no empty data/
             folder.parent.rmdir()
-    return facts
 
 
 def facts(folder: str | Path) -> dict[str, Any]:
@@ -81,13 +72,17 @@ def split(hashes: np.ndarray, folds: int | None, fold: int) -> dict[str, np.ndar
     A row therefore never changes its split when others are added, and equal texts share one. The test split is a tenth
     of the rows, whatever `folds` is. Without folds another tenth validates; with them a `folds`-th of the rest does.
     """
-    position = hashes / 2.0**64
-    test = position < TEST_SHARE
-    # The low bits are independent of the position, which the high bits decide.
-    val = hashes % np.uint64(folds) == np.uint64(fold) if folds else position < 2 * TEST_SHARE
-    return {
-        name: np.flatnonzero(rows) for name, rows in [("train", ~val & ~test), ("val", val & ~test), ("test", test)]
-    }
+    numbers = np.int32 if len(hashes) < 2**31 else np.int64
+    found: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
+    for start in range(0, max(1, len(hashes)), ROWS_PER_BATCH):
+        part = hashes[start : start + ROWS_PER_BATCH]
+        position = part / 2.0**64
+        test = position < TEST_SHARE
+        # The low bits are independent of the position, which the high bits decide.
+        val = part % np.uint64(folds) == np.uint64(fold) if folds else position < 2 * TEST_SHARE
+        for name, rows in [("train", ~val & ~test), ("val", val & ~test), ("test", test)]:
+            found[name].append((np.flatnonzero(rows) + start).astype(numbers))
+    return {name: np.concatenate(rows) for name, rows in found.items()}
 
 
 def problem(value: Any, name: str) -> str:
@@ -115,17 +110,18 @@ def _write(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: d
     classes: Counter[str] = Counter()
     splits: Counter[str] = Counter()
     schema = SCHEMA[settings["labels"]]
-    with pq.ParquetWriter(folder / "samples.parquet", schema) as writer:
-        samples = (_check(where, row, settings["labels"]) for where, row in rows)
-        while chunk := list(islice(samples, ROWS_PER_CHUNK)):
-            writer.write_table(pa.Table.from_pylist(chunk, schema))
-            content.update(json.dumps(chunk).encode())
+    samples = (_check(where, row, settings["labels"]) for where, row in rows)
+    chunks = iter(lambda: list(islice(samples, ROWS_PER_CHUNK)), [])
+    # Texts hardly repeat, and their extremes help nobody: a dictionary and statistics of them take time alone.
+    options: Any = {"use_dictionary": ["label"], "write_statistics": ["label"]}
+    with pq.ParquetWriter(folder / "samples.parquet", schema, **options) as writer:
+        for chunk in show_progress(chunks, "samples"):
+            texts, labels, hashes = zip(*chunk, strict=True)
+            writer.write_table(pa.table([texts, labels, np.array(hashes, np.uint64)], schema=schema))
+            content.update(json.dumps([texts, labels]).encode())
             if settings["labels"] == "classes":
-                classes.update(sample["label"] for sample in chunk)
-            hashes = np.array([sample["hash"] for sample in chunk], dtype=np.uint64)
-            splits.update({name: len(found) for name, found in split(hashes, None, 0).items()})
-            if len(chunk) == ROWS_PER_CHUNK:
-                log.info("%d samples so far", sum(splits.values()))
+                classes.update(labels)
+            splits.update({name: len(found) for name, found in split(np.array(hashes, np.uint64), None, 0).items()})
     _check_size(classes, splits, settings["labels"])
     facts = {
         "format": FORMAT,
@@ -139,7 +135,8 @@ def _write(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: d
     return facts
 
 
-def _check(where: str, row: dict[str, Any], labels: str) -> dict[str, Any]:
+def _check(where: str, row: dict[str, Any], labels: str) -> tuple[str, Any, int]:
+    """Return the row's text, its label and the hash of the text."""
     text, label = row["text"], row["label"]
     if isinstance(label, float) and math.isnan(label):
         label = None
@@ -155,7 +152,7 @@ def _check(where: str, row: dict[str, Any], labels: str) -> dict[str, Any]:
             raise UsageError(
                 f"{where}: the label {row['label']!r} is not a number; mend it, or use data.labels=classes"
             )
-    return {"text": text, "label": label if labels == "numbers" else name, "hash": hash_text(text)}
+    return text, label if labels == "numbers" else name, hash_text(text)
 
 
 def _check_size(classes: Counter[str], splits: Counter[str], labels: str) -> None:
@@ -168,28 +165,26 @@ def _check_size(classes: Counter[str], splits: Counter[str], labels: str) -> Non
 
 
 def read_targets(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hashes and the targets, each of shape (N,).
+    """Return the hashes (uint64) and the targets, each of shape (N,).
 
-    Targets are class numbers (int64), or the labels themselves (float32) if `classes` is empty.
+    Targets are class numbers, in as few bytes as they need, or the labels themselves (float32) if `classes` is empty.
     """
-    with pq.ParquetFile(folder / "samples.parquet") as file:
-        table = file.read(columns=["label", "hash"])
-    label = table["label"]
-    if classes:
-        numbers = {name: number for number, name in enumerate(classes)}
-        targets = np.fromiter((numbers[name] for name in label.to_pylist()), dtype=np.int64, count=len(label))
-    else:
-        targets = _to_numpy(label).astype(np.float32)
-    return _to_numpy(table["hash"]), targets
-
-
-def _to_numpy(column: pa.ChunkedArray) -> np.ndarray:
-    # Neither `column.to_numpy` nor `pq.read_table`: both import pandas, which takes a second.
-    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])
+    with open_parquet(folder / "samples.parquet") as file:
+        num_rows = file.metadata.num_rows
+        hashes = np.empty(num_rows, np.uint64)
+        targets = np.empty(num_rows, np.min_scalar_type(-len(classes)) if classes else np.float32)
+        names, start = pa.array(classes, pa.string()), 0
+        for batch in file.iter_batches(ROWS_PER_BATCH, columns=["label", "hash"]):
+            rows = slice(start, start := start + len(batch))
+            label = batch.column("label")
+            # Neither `column.to_numpy` nor `pq.read_table`: both import pandas, which takes a second.
+            targets[rows] = np.from_dlpack(pc.index_in(label, names) if classes else label)
+            hashes[rows] = np.from_dlpack(batch.column("hash"))
+    return hashes, targets
 
 
 def read_texts(folder: Path) -> Iterator[list[str]]:
     """Yield the texts in the order of the file, in chunks."""
-    with pq.ParquetFile(folder / "samples.parquet") as file:
-        for batch in file.iter_batches(ROWS_PER_CHUNK, columns=["text"]):
+    with open_parquet(folder / "samples.parquet") as file:
+        for batch in file.iter_batches(TEXTS_PER_CHUNK, columns=["text"]):
             yield batch.column(0).to_pylist()

@@ -83,6 +83,12 @@ def write_rows(path: str | Path, rows: list[Row]) -> None:
     new.replace(path)
 
 
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Open a file to be read in batches."""
+    # Without these a batch stays in memory until the file is closed, and a row group is read whole.
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+
+
 def check_columns(rows: Iterator[tuple[str, Row | None, str]], *columns: str) -> Iterator[tuple[str, Row | None, str]]:
     """Pass `rows` on.
 
@@ -159,7 +165,7 @@ def _standard_input() -> Iterator[tuple[str, Row | None, str]]:
 
 def _parquet(path: Path) -> Iterator[tuple[str, Row | None, str]]:
     try:
-        file = pq.ParquetFile(path)
+        file = open_parquet(path)
     except pa.ArrowInvalid as error:
         raise UsageError(f"{path}: not a Parquet file ({error})") from None
     number = 0

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import logging
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,19 +12,28 @@ import torch
 
 from ..errors import UsageError, short
 from . import dataset
+from .atomic import new_folder
 from .base import DataModule, Inputs
+from .progress import show_progress
 from .tokens import TextTokenizer, read_tokens, write_tokens
 
 log = logging.getLogger(__name__)
+
+# A tokenizer learns from so many texts, and the beginning of each. Ten times as many took ten times as long and twice
+# the memory, and cut new texts into as many tokens within 0.1%.
+TRAINING_TEXTS = 100_000
+TRAINING_CHARACTERS = 10_000
 
 
 class TextData(DataModule):
     """Texts as token numbers, padded to the longest of their batch.
 
-    The texts are cut into tokens when a tokenizer meets them first; the tokens are kept beside the dataset.
+    `make_dataset.py` cuts the texts into tokens, and training does where its options ask for others. They are kept
+    beside the dataset, one set for each tokenizer, and mapped from disk: what is held in memory does not grow with the
+    length of the texts.
 
     Args:
-        vocab_size: Number of tokens of a tokenizer that is trained here, on the training split.
+        vocab_size: Number of tokens of a tokenizer that is trained here, on `TRAINING_TEXTS` of the training split.
         max_length: Tokens after which a text is cut off.
         pretrained: Name or folder of a Hugging Face model whose tokenizer is used instead.
         **kwargs: See `DataModule`.
@@ -54,7 +61,10 @@ class TextData(DataModule):
         folder = self._token_folder()
         if not folder.exists():
             log.info("Cutting the texts of %s into tokens (once)", short(self.dir))
-            self._make_tokens(folder)
+            num_texts: int = dataset.facts(self.dir)["num_samples"]
+            with new_folder(folder, mark="tokenizer.json") as new:
+                texts = show_progress(dataset.read_texts(self.dir), "tokens", num_texts)
+                write_tokens(new, self._make_tokenizer(), texts, num_texts)
 
     def setup(self, stage: str | None = None) -> None:
         if len(self.tokens):
@@ -65,7 +75,11 @@ class TextData(DataModule):
         self.tokens, self.offsets = read_tokens(folder)
 
     def lengths(self, rows: np.ndarray) -> np.ndarray:
-        return self.offsets[rows + 1] - self.offsets[rows]
+        lengths = np.empty(len(rows), np.int32)
+        for start in range(0, len(rows), dataset.ROWS_PER_BATCH):
+            part = rows[start : start + dataset.ROWS_PER_BATCH]
+            lengths[start : start + dataset.ROWS_PER_BATCH] = self.offsets[part + 1] - self.offsets[part]
+        return lengths
 
     def extremes(self) -> np.ndarray:
         train = self.splits["train"]
@@ -76,11 +90,12 @@ class TextData(DataModule):
         return np.array([longest, np.searchsorted(train, row) % len(train)])
 
     def inputs(self, rows: np.ndarray) -> Inputs:
-        return self._pad([self.tokens[self.offsets[row] : self.offsets[row + 1]] for row in rows])
+        return self._pad(self.tokens, self.offsets[rows], self.offsets[rows + 1])
 
     def encode(self, rows: list[dict[str, Any]]) -> Inputs:
         assert self.tokenizer is not None, "setup() or load_state_dict() comes first"
-        return self._pad(self.tokenizer([row[self.input_column] for row in rows]))
+        tokens, offsets = self.tokenizer.cut([row[self.input_column] for row in rows])
+        return self._pad(tokens, offsets[:-1], offsets[1:])
 
     def problem(self, row: dict[str, Any]) -> str:
         return dataset.problem(row.get(self.input_column), "text")
@@ -98,12 +113,15 @@ class TextData(DataModule):
             self.restored = state_dict["tokenizer"]
             self.tokenizer = TextTokenizer(state_dict["tokenizer"], self.max_length)
 
-    def _pad(self, texts: list[np.ndarray]) -> Inputs:
+    def _pad(self, tokens: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Inputs:
+        """Return the texts that start and end at these places in `tokens` as a batch (B, T), T being the longest."""
         assert self.tokenizer is not None
-        lengths = np.array([len(text) for text in texts])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self.tokenizer.pad_id, np.int64)
-        ids[mask] = np.concatenate(texts)
+        places = np.arange((ends - starts).max())
+        mask = places < (ends - starts)[:, None]
+        # One gather for all rows, 14 us for 32 texts of 34 tokens, is four times as fast as a slice for each of them.
+        # Past the end of its text a row holds the next one's tokens, until they are masked.
+        ids = tokens.take(starts[:, None] + places, mode="clip").astype(np.int64)
+        ids[~mask] = self.tokenizer.pad_id
         return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
 
     def _token_folder(self) -> Path:
@@ -115,19 +133,6 @@ class TextData(DataModule):
         key = json.dumps([self.hash, origin, self.max_length]).encode()
         return self.dir / "tokens" / hashlib.sha256(key).hexdigest()[:12]
 
-    def _make_tokens(self, folder: Path) -> None:
-        new = folder.with_name(f"{folder.name}.{os.getpid()}")
-        shutil.rmtree(new, ignore_errors=True)  # of a killed process; in a container it had the same number
-        new.mkdir(parents=True)
-        try:
-            write_tokens(new, self._make_tokenizer(), dataset.read_texts(self.dir))
-            new.rename(folder)
-        except OSError:
-            if not folder.exists():  # else another process made the same tokens meanwhile
-                raise
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
-
     def _make_tokenizer(self) -> TextTokenizer:
         if self.restored:
             return TextTokenizer(self.restored, self.max_length)
@@ -136,8 +141,11 @@ class TextData(DataModule):
         return TextTokenizer.train(self._training_texts(), self.vocab_size, self.max_length)
 
     def _training_texts(self) -> Iterator[list[str]]:
+        """Yield the texts of the training split, every n-th if it has more than `TRAINING_TEXTS`."""
+        train = self.splits["train"]
+        chosen = train[:: -(-len(train) // TRAINING_TEXTS)]
         start = 0
         for chunk in dataset.read_texts(self.dir):
-            keep = np.isin(np.arange(start, start + len(chunk)), self.splits["train"])
-            yield [text for text, kept in zip(chunk, keep, strict=True) if kept]
+            first, last = np.searchsorted(chosen, [start, start + len(chunk)])
+            yield [chunk[row - start][:TRAINING_CHARACTERS] for row in chosen[first:last]]
             start += len(chunk)

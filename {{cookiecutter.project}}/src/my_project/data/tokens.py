@@ -29,6 +29,11 @@ class TextTokenizer:
         """Return the token numbers of each text."""
         return [np.array(encoding.ids, np.int32) for encoding in self._tokenizer.encode_batch_fast(texts)]
 
+    def cut(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the tokens of all texts in a row, and offsets, both as `read_tokens` does."""
+        tokens = self(texts)
+        return np.concatenate(tokens), np.cumsum([0, *map(len, tokens)])
+
     @classmethod
     def train(cls, texts: Iterable[list[str]], vocab_size: int, max_length: int) -> "TextTokenizer":
         """Train byte-pair encoding on bytes (Radford et al., 2019), in lower case, on chunks of texts.
@@ -71,24 +76,30 @@ class TextTokenizer:
         return cls(tokenizer.to_str(), max_length)
 
 
-def write_tokens(folder: Path, tokenizer: TextTokenizer, texts: Iterable[list[str]]) -> None:
+def write_tokens(folder: Path, tokenizer: TextTokenizer, texts: Iterable[list[str]], num_texts: int) -> None:
     """Write the tokens of chunks of texts to `folder`, one chunk at a time. `read_tokens` says what."""
     Path(folder, "tokenizer.json").write_text(tokenizer.definition, encoding="utf-8")
-    lengths = [np.zeros(1, np.int64)]
-    with open(folder / "tokens.int32", "wb") as file:
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int64)), "fortran_order": False}
+    end = 0
+    with open(folder / "tokens.int32", "wb") as file, open(folder / "offsets.npy", "wb") as offsets:
+        np.lib.format.write_array_header_1_0(offsets, header | {"shape": (num_texts + 1,)})
+        np.zeros(1, np.int64).tofile(offsets)
         for chunk in texts:
-            tokens = tokenizer(chunk)
-            lengths.append(np.array([len(text) for text in tokens], np.int64))
-            np.concatenate(tokens).tofile(file)
-    np.save(folder / "offsets.npy", np.cumsum(np.concatenate(lengths)))
+            tokens, places = tokenizer.cut(chunk)
+            tokens.tofile(file)
+            (end + places[1:]).tofile(offsets)
+            end += int(places[-1])
 
 
 def read_tokens(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the tokens of all texts in a row, mapped from disk, of shape (number of tokens,), and offsets.
+    """Return the tokens of all texts in a row, of shape (number of tokens,), and offsets; both are mapped from disk.
 
     The offsets, of shape (number of texts + 1,), say where each text starts and where the last one ends.
     """
-    return np.memmap(folder / "tokens.int32", np.int32, mode="r"), np.load(folder / "offsets.npy")
+    tokens = np.memmap(folder / "tokens.int32", np.int32, mode="r")
+    offsets = np.load(folder / "offsets.npy", mmap_mode="r")
+    # As plain arrays: to slice a `memmap` costs twice as much as to read what a text holds.
+    return tokens.view(np.ndarray), offsets.view(np.ndarray)
 
 
 def first_line(error: Exception) -> str:
