@@ -1,13 +1,12 @@
 """A checkpoint is self-contained: the weights, and the config that rebuilds the task and its data."""
 
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.utils import get_object, instantiate
 
+from .checkpoint_io import read
 from .data.base import DataModule
 from .errors import UsageError, did_you_mean
 from .tasks import Task
@@ -51,7 +50,7 @@ def load_task(path: str | Path) -> Task:
     Raises:
         UsageError: The file is no checkpoint, or its config names what is not trusted.
     """
-    checkpoint = _read(path)
+    checkpoint = read(path, mmap=True)
     task: Task = _build(checkpoint["hyper_parameters"]["task"], path)
     task.load_state_dict(checkpoint["state_dict"])
     task.save_hyperparameters(checkpoint["hyper_parameters"])
@@ -68,21 +67,11 @@ def load_data(path: str | Path, root: str | Path = ".") -> DataModule:
     Raises:
         UsageError: The file is no checkpoint, or its config names what is not trusted.
     """
-    checkpoint = _read(path)
+    checkpoint = read(path, mmap=True)
     config = checkpoint["hyper_parameters"]["data"]
     data: DataModule = _build(config | {"dir": str(Path(root, config["dir"]))}, path)
     data.load_state_dict(checkpoint[type(data).__qualname__])
     return data
-
-
-def _read(path: str | Path) -> dict[str, Any]:
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise UsageError(f"checkpoint={path}: not a checkpoint that can be opened ({type(error).__name__})") from None
-    if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
-        raise UsageError(f"checkpoint={path}: not a checkpoint that train.py wrote: it holds weights alone")
-    return checkpoint
 
 
 def _build(config: dict[str, Any], path: str | Path) -> Any:

@@ -9,6 +9,20 @@ class UsageError(Exception):
     """A wrong option, file or value. Commands print its message, one line, and no traceback."""
 
 
+class Interrupted(BaseException):
+    """A signal ended training after a whole step.
+
+    Args:
+        signal: Number of the signal.
+        checkpoint: Where training goes on from.
+    """
+
+    def __init__(self, signal: int, checkpoint: str) -> None:
+        super().__init__(f"signal {signal}; {checkpoint}")
+        self.signal = signal
+        self.checkpoint = checkpoint
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return "; did you mean X?" for the choice that looks most like `name`, else the choices, else nothing."""
     choices = sorted(set(choices))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, MetricCollection
 
+from .checkpoint_io import CheckpointIO, fill
 from .data.base import Batch, DataModule, Inputs
 from .errors import UsageError
 
@@ -45,20 +46,29 @@ class Task(LightningModule):
         self.test_metrics = metrics.clone(prefix="test/")
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self._loss_sum = torch.zeros(())  # over the samples of this epoch, of which there are
+        self._num_samples = 0
+        self._loaded: dict[str, Any] = {}
 
     def forward(self, inputs: Inputs) -> Tensor:
         return self.model(**inputs)
 
+    def on_train_epoch_start(self) -> None:
+        self._loss_sum = torch.zeros((), device=self.device)
+        self._num_samples = 0
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         inputs, target = batch
         loss = self.loss(self(inputs), target)
-        self.train_loss.update(loss.detach(), len(target))
-        # Logging costs more than a small model's whole step, so the running loss is shown now and then.
+        # A metric or a log call for every step costs more than the whole step of a small model.
+        self._loss_sum.add_(loss.detach(), alpha=len(target))
+        self._num_samples += len(target)
         if batch_idx % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(target))
         return loss
 
     def on_train_epoch_end(self) -> None:
+        self.train_loss.update(self._loss_sum / self._num_samples, self._num_samples)
         self.log("train/loss", self.train_loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -87,12 +97,39 @@ class Task(LightningModule):
         optimizer = self.optimizer(self.parameters())
         steps = (self._total_steps(),) if self.scheduler["interval"] == "step" else ()
         scheduler = self.scheduler["scheduler"](optimizer, *steps)
+        for name, state in (("optimizer_states", optimizer.state_dict()), ("lr_schedulers", scheduler.state_dict())):
+            if self._loaded:
+                self._loaded[name] = fill(self._loaded.get(name, [state]), [state])
+        self._loaded = {}
         return {"optimizer": optimizer, "lr_scheduler": {**self.scheduler, "scheduler": scheduler}}  # type: ignore[return-value]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # A pretrained model's architecture, so that the checkpoint needs neither its folder nor the hub.
         if callable(rebuild := getattr(self.model, "rebuild", None)):
             checkpoint["hyper_parameters"]["task"]["model"] |= rebuild()
+        checkpoint["train_loss"] = [
+            (float(loss), int(samples))
+            for loss, samples in zip(
+                self.all_gather(self._loss_sum).flatten(), self.all_gather(self._num_samples).flatten(), strict=True
+            )
+        ]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        trainer: Any = self.trainer
+        if trainer.state.fn != "fit":
+            return
+        if isinstance(trainer.strategy.checkpoint_io, CheckpointIO):
+            trainer.strategy.checkpoint_io.choose(checkpoint)
+        if checkpoint.get("left_out"):
+            checkpoint["state_dict"] = fill(checkpoint.get("state_dict", {}), self.state_dict())
+            self._loaded = checkpoint  # the optimizer, which is yet to be made, fills its part
+        sums = checkpoint.get("train_loss", [])
+        if trainer.global_rank < len(sums):
+            loss, self._num_samples = sums[trainer.global_rank]
+            self._loss_sum = torch.tensor(loss)
+
+    def on_train_start(self) -> None:
+        self._loss_sum = self._loss_sum.to(self.device)
 
     def check(self, data: DataModule) -> None:
         """Say it in one line where the model, the task and the data do not fit together.

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveragi
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from .callbacks.resume import Resume
+from .callbacks.seeds import Seeds
+from .checkpoint_io import CheckpointIO
 from .errors import UsageError
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
@@ -18,14 +22,26 @@ PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # between Lightning 2.6 and torch 2.13
 warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")  # see evaluate_best
+warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it asks where to begin, see `Loader`
 warnings.filterwarnings("ignore", ".*smaller than the logging interval")  # metrics of an epoch are logged all the same
 
 
-def build_trainer(gpus: int | str = "auto", **options: Any) -> Trainer:
-    """Return a trainer on `gpus` GPUs of this machine. Several train with DDP.
+def build_trainer(
+    gpus: int | str = "auto",
+    seed: int = 0,
+    reseed: str = "batch",
+    checkpoint_io: CheckpointIO | None = None,
+    callbacks: Sequence[Callback] = (),
+    **options: Any,
+) -> Trainer:
+    """Return a trainer on `gpus` GPUs of this machine, whose training can be interrupted. Several train with DDP.
 
     Args:
         gpus: Number of GPUs; zero trains on the CPU, "auto" on one GPU (or another accelerator) if there is one.
+        seed: Seed of the random numbers of training.
+        reseed: "batch", "epoch" or "run": see `Seeds`.
+        checkpoint_io: What checkpoints hold and what a resumed run takes from them.
+        callbacks: Callbacks besides `Seeds` and `Resume`, which come first.
         **options: Arguments of `pytorch_lightning.Trainer`; `accelerator` and `devices` win over `gpus`. A profiler's
             report goes to `default_root_dir`.
 
@@ -43,9 +59,14 @@ def build_trainer(gpus: int | str = "auto", **options: Any) -> Trainer:
     if options.get("profiler") in PROFILERS:  # into the run's folder, instead of a log that nobody reads
         folder = options.get("default_root_dir")
         options["profiler"] = PROFILERS[options["profiler"]](dirpath=folder, filename="profile")
+    plugins = options.pop("plugins", None) or []
     # The data module's own sampler shares the batches out among the processes.
     try:
-        return Trainer(**device | {"use_distributed_sampler": False} | options)
+        return Trainer(
+            **device | {"use_distributed_sampler": False} | options,
+            callbacks=[Seeds(seed, reseed), Resume(), *callbacks],
+            plugins=[checkpoint_io or CheckpointIO(), *plugins],
+        )
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UsageError(f"trainer: {' '.join(str(error).split())}") from None
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import UsageError, short
+from ..seeding import seeded
 from . import dataset
-from .sampler import BucketSampler
+from .sampler import BucketSampler, Rows
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class DataModule(LightningDataModule):
         folds: Number of folds for cross-validation; without it a tenth of the samples validates.
         fold: The fold that validates, from 0 to `folds` - 1.
         shuffle: Whether training goes through the samples in another order each epoch.
-        seed: Seed of the order of the batches.
+        seed: Seed of the order of the batches, and of `augment`.
+        tokens_per_batch: Instead of `batch_size`: samples times the length of the longest, at most.
     """
 
     input_column = "text"  # what a row to predict from has to have
@@ -49,6 +51,7 @@ class DataModule(LightningDataModule):
         fold: int = 0,
         shuffle: bool = True,
         seed: int = 0,
+        tokens_per_batch: int | None = None,
     ) -> None:
         super().__init__()
         if (folds is not None and not 0 <= fold < folds) or folds == 1:
@@ -59,6 +62,8 @@ class DataModule(LightningDataModule):
             raise UsageError(f"data.labels={labels}: choose from {', '.join(dataset.SCHEMA)}")
         if batch_size < 1 or num_workers < 0:
             raise UsageError(f"data.batch_size={batch_size} data.num_workers={num_workers}: out of range")
+        if tokens_per_batch is not None and tokens_per_batch < 1:
+            raise UsageError(f"data.tokens_per_batch={tokens_per_batch}: expected 1 or more, or null")
         self.dir = Path(dir)
         self.labels = labels
         self.batch_size = batch_size
@@ -67,6 +72,7 @@ class DataModule(LightningDataModule):
         self.fold = fold
         self.shuffle = shuffle
         self.seed = seed
+        self.tokens_per_batch = tokens_per_batch
         self.classes: list[str] = []
         self.splits: dict[str, np.ndarray] = {}
         self.targets: Tensor | None = None
@@ -90,6 +96,18 @@ class DataModule(LightningDataModule):
     def inputs(self, rows: np.ndarray) -> Inputs:
         """Return the model's inputs for the samples with numbers `rows`."""
         raise TypeError(f"{type(self).__name__} has to define inputs()")
+
+    def augments(self) -> bool:
+        """Whether `augment` does anything."""
+        return type(self).augment is not DataModule.augment
+
+    def augment(self, inputs: Inputs) -> Inputs:
+        """Return the inputs of a training batch, changed at random.
+
+        All generators (of torch, NumPy and Python) were seeded for this batch, also in a worker process: the change
+        depends on the seed, the epoch and the batch alone.
+        """
+        return inputs
 
     def encode(self, rows: list[dict[str, Any]]) -> Inputs:
         """Return the model's inputs for rows that are in no dataset and have no `problem`."""
@@ -172,33 +190,64 @@ class DataModule(LightningDataModule):
             self.batch_size,
             self.seed,
             shuffle=self.shuffle and split == "train",
+            tokens_per_batch=self.tokens_per_batch,
             rank=self.trainer.global_rank if self.trainer else 0,
             num_ranks=self.trainer.world_size if self.trainer else 1,
+            position=self._position if self.trainer and split == "train" else None,
         )
 
+    def _position(self) -> tuple[int, int]:
+        """Return the epoch that training has reached, and how many of its batches are done."""
+        loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
+        return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.ready
+
     def _loader(self, split: str) -> DataLoader:
-        return DataLoader(
-            Split(self, self.splits[split]),
+        return Loader(
+            Split(self, self.splits[split], split == "train" and self.augments()),
             batch_size=None,  # the sampler yields whole batches, and the dataset gathers one in one go
             sampler=self._sampler(split),
+            collate_fn=_as_it_is,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
+            generator=torch.Generator().manual_seed(self.seed),  # else it draws from the one that dropout uses
         )
+
+
+class Loader(DataLoader[Batch]):
+    """A loader that begins when its first batch is asked for.
+
+    By then Lightning has restored a checkpoint, and the sampler knows where to go on. Lightning may well have asked for
+    the iterator earlier; the state that other loaders store is then lost
+    (https://github.com/Lightning-AI/pytorch-lightning/issues/20550).
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
 
 
 class Split(Dataset[Batch]):
     """The samples of one split, indexed by whole batches."""
 
-    def __init__(self, data: DataModule, rows: np.ndarray) -> None:
+    def __init__(self, data: DataModule, rows: np.ndarray, augment: bool = False) -> None:
         self.data = data
         self.rows = rows
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: np.ndarray | int) -> Batch:
-        rows = self.rows[np.atleast_1d(index)]
+    def __getitem__(self, index: Rows | np.ndarray | int) -> Batch:
+        numbers = index.numbers if isinstance(index, Rows) else np.atleast_1d(index)
+        rows = self.rows[numbers]
         assert self.data.targets is not None, "setup() comes first"
+        inputs = self.data.inputs(rows)
+        if self.augment and isinstance(index, Rows):
+            with seeded(self.data.seed, index.epoch, index.batch):
+                inputs = self.data.augment(inputs)
         target = self.data.targets[torch.from_numpy(rows)]
-        return self.data.inputs(rows), target if target.is_floating_point() else target.long()
+        return inputs, target if target.is_floating_point() else target.long()
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

@@ -1,13 +1,23 @@
 """The order of the batches."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
 
 
-class BucketSampler(Sampler[np.ndarray]):
-    """Yield batches of row numbers of like length, in an order that depends on the seed and the epoch alone.
+class Rows(NamedTuple):
+    """Which rows make a batch, and which batch of all processes' it is."""
+
+    numbers: np.ndarray
+    epoch: int
+    batch: int
+
+
+class BucketSampler(Sampler[Rows]):
+    """Yield batches of rows of like length, in an order that depends on the seed and the epoch alone.
 
     Rows are shuffled, sorted by length inside pools of `pool` batches, cut into batches, and the batches are shuffled.
     On long-tailed text this pads 2% of the tokens, where random batches pad more than half of them.
@@ -18,8 +28,11 @@ class BucketSampler(Sampler[np.ndarray]):
         seed: Seed of the order.
         shuffle: Whether to shuffle; otherwise the rows are sorted by length, the longest first.
         pool: Batches per pool.
+        tokens_per_batch: Instead of `batch_size`: rows times longest row, at most. The rows are then sorted into
+            buckets of like length, shuffled inside their bucket and cut there, so that every epoch has as many batches.
         rank: Which of the `num_ranks` processes this is. Each takes every `num_ranks`-th batch; when shuffling, batches
             that do not divide are dropped, so that all processes take as many steps.
+        position: Returns the epoch, and the batch in it to start from; asked whenever the sampler is iterated.
     """
 
     def __init__(
@@ -29,40 +42,70 @@ class BucketSampler(Sampler[np.ndarray]):
         seed: int,
         shuffle: bool,
         pool: int = 200,
+        tokens_per_batch: int | None = None,
         rank: int = 0,
         num_ranks: int = 1,
+        position: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
         self.pool = pool
+        self.tokens_per_batch = tokens_per_batch
         self.rank = rank
         self.num_ranks = num_ranks
+        self.position = position
         self.epoch = 0
+        self._num_batches: int | None = None
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        batches = -(-len(self.lengths) // self.batch_size)
+        if self._num_batches is None:
+            self._num_batches = sum(-(-len(rows) // size) for rows, size in self._buckets())
+        batches = self._num_batches
         return batches // self.num_ranks if self.shuffle else len(range(self.rank, batches, self.num_ranks))
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        batches = self._batches()
-        mine = batches[self.rank :: self.num_ranks]
-        return iter(mine[: len(self)])
+    def __iter__(self) -> Iterator[Rows]:
+        epoch, start = self.position() if self.position else (self.epoch, 0)
+        mine = self._batches(epoch)[self.rank :: self.num_ranks][: len(self)]
+        places = range(self.rank, len(mine) * self.num_ranks, self.num_ranks)
+        return map(Rows, mine[start:], itertools.repeat(epoch), places[start:])
 
-    def _batches(self) -> list[np.ndarray]:
-        if not self.shuffle:
-            return self._cut(np.argsort(-self.lengths, kind="stable"))
-        generator = np.random.default_rng([self.seed, self.epoch])
-        order = generator.permutation(len(self.lengths))
-        size = self.batch_size * self.pool
-        pools = [order[start : start + size] for start in range(0, len(order), size)]
-        batches = [batch for pool in pools for batch in self._cut(pool[np.argsort(self.lengths[pool], kind="stable")])]
-        generator.shuffle(batches)
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        generator = np.random.default_rng([self.seed, epoch])
+        batches = [batch for rows, size in self._buckets(generator) for batch in _cut(rows, size)]
+        if self.shuffle:
+            generator.shuffle(batches)
         return batches
 
-    def _cut(self, order: np.ndarray) -> list[np.ndarray]:
-        return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+    def _buckets(self, generator: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield rows that are to be cut into batches in their order, and the size of those batches."""
+        if self.tokens_per_batch:
+            order = np.argsort(-self.lengths, kind="stable")
+            shortness = -self.lengths[order]
+            start = 0
+            while start < len(order):
+                longest = -shortness[start]
+                size = max(1, self.tokens_per_batch // max(1, int(longest)))
+                # Lengths of a bucket differ by 5%, or by up to 30% where so few rows are only a few batches.
+                near, far = np.searchsorted(shortness, [-longest / 1.05, -longest / 1.3], side="right")
+                end = max(int(near), min(int(far), start + 8 * size))
+                rows = order[start:end]
+                if self.shuffle and generator is not None:
+                    rows = generator.permutation(rows)
+                yield rows, size
+                start = end
+        elif not self.shuffle:
+            yield np.argsort(-self.lengths, kind="stable"), self.batch_size
+        else:
+            order = np.arange(len(self.lengths)) if generator is None else generator.permutation(len(self.lengths))
+            for start in range(0, len(order), self.batch_size * self.pool):
+                rows = order[start : start + self.batch_size * self.pool]
+                yield rows[np.argsort(self.lengths[rows], kind="stable")], self.batch_size
+
+
+def _cut(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

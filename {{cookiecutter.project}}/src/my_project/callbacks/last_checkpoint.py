@@ -1,0 +1,139 @@
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+
+from ..errors import Interrupted, UsageError
+
+log = logging.getLogger(__name__)
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])
+STEPS_BETWEEN_AGREEMENTS = 10  # of several processes: an agreement costs them a wait for the slowest
+
+
+class LastCheckpoint(Checkpoint):
+    """Keep `last.ckpt`, from which training goes on as if nothing had happened, and stop there when a signal asks to.
+
+    It is written where Lightning restores everything: at the end of an epoch, after a validation inside an epoch, and
+    between two steps, but neither amid accumulated gradients, nor after an epoch's last batch, nor before a validation,
+    which a resumed run would skip. Ctrl-C, SIGTERM and, under Slurm, SIGUSR1 end training at the next such place; a
+    second one ends it at once.
+
+    Args:
+        dirpath: Folder of the checkpoint.
+        every_n_epochs: Epochs from one to the next, beside those that the other two ask for.
+        every_n_steps: Optimizer steps from one to the next.
+        every_n_minutes: Minutes from one to the next.
+    """
+
+    def __init__(
+        self,
+        dirpath: str,
+        every_n_epochs: int = 1,
+        every_n_steps: int | None = None,
+        every_n_minutes: float | None = 5,
+    ) -> None:
+        for name, value in [("epochs", every_n_epochs), ("steps", every_n_steps), ("minutes", every_n_minutes)]:
+            if value is not None and value <= 0:
+                raise UsageError(f"every_n_{name}={value}: expected more than 0, or null")
+        self.path = Path(dirpath, "last.ckpt")
+        self.every_n_epochs = every_n_epochs
+        self.every_n_steps = every_n_steps
+        self.every_n_minutes = every_n_minutes
+        self._received: int | None = None
+        self._saved_at = 0.0
+        self._saved_step = -1
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._received, self._saved_at, self._saved_step = None, time.monotonic(), -1
+        if threading.current_thread() is threading.main_thread():  # others can't be sent signals
+            self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not is_resumable(trainer, batch_idx):
+            return
+        stop, due = self._received is not None, self._is_due(trainer)
+        if trainer.world_size > 1 and trainer.global_step % STEPS_BETWEEN_AGREEMENTS == 0:
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+            due = trainer.strategy.reduce_boolean_decision(due, all=False)
+        elif trainer.world_size > 1:
+            stop, due = False, self._is_step(trainer)
+        if stop or due:
+            self._save(trainer)
+        if stop and trainer.global_step != trainer.max_steps:  # the last step ends training by itself
+            raise Interrupted(self._received or signal.SIGTERM, str(self.path))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        amid_epoch = not trainer.is_last_batch
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and (amid_epoch or counts_steps(trainer)):
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_last_batch or counts_steps(trainer):
+            return
+        epochs = trainer.current_epoch + 1
+        last = epochs == trainer.max_epochs or trainer.should_stop
+        if last or epochs % self.every_n_epochs == 0 or self._received is not None:
+            self._save(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # An epoch without a place to stop at; the end of the one before was such a place.
+        if self._received is not None and trainer.num_training_batches <= trainer.accumulate_grad_batches:
+            raise Interrupted(self._received, str(self.path))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._restore_handlers()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._restore_handlers()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._received is not None:
+            self._restore_handlers()
+            raise Interrupted(number, str(self.path))
+        self._received = number
+        log.warning("%s: training stops after this step; send it again to stop at once", signal.Signals(number).name)
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        minutes = (time.monotonic() - self._saved_at) / 60
+        return self._is_step(trainer) or (self.every_n_minutes is not None and minutes >= self.every_n_minutes)
+
+    def _is_step(self, trainer: Trainer) -> bool:
+        step = trainer.global_step
+        return step == trainer.max_steps or (self.every_n_steps is not None and step % self.every_n_steps == 0)
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self._saved_at = time.monotonic()
+
+
+def counts_steps(trainer: Trainer) -> bool:
+    """Whether steps end training; Lightning 2.6 then takes an epoch's end for a place amid that epoch."""
+    return trainer.max_steps != -1
+
+
+def is_resumable(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint that is saved at the end of this batch holds all that a resumed run needs."""
+    if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+        return False
+    every_n_epochs, every_n_batches = trainer.check_val_every_n_epoch, trainer.val_check_batch
+    if not every_n_batches or not trainer.enable_validation:
+        return True
+    if every_n_epochs is None:
+        return (trainer.fit_loop.total_batch_idx + 1) % every_n_batches != 0
+    return (trainer.current_epoch + 1) % every_n_epochs != 0 or (batch_idx + 1) % every_n_batches != 0
