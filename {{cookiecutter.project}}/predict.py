@@ -5,11 +5,22 @@ echo "Open a socket." | python predict.py checkpoint=best input=-
 """
 
 import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
 from my_project.command import command
+
+
+def count_bad(rows: Iterable[dict[str, Any]], bad: Counter[bool]) -> Iterator[dict[str, Any]]:
+    """Pass rows on, and count those with and without a prediction."""
+    for row in rows:
+        bad[row["prediction"] is None] += 1
+        yield row
 
 
 @command
@@ -18,15 +29,19 @@ def main(cfg: DictConfig) -> None:
     """Write each row of the input with its prediction; a row that can't be read keeps its place and says why."""
     # Imported here, so that --help does not wait for torch.
     from my_project.checkpoint import find_checkpoint
-    from my_project.data.tables import check_output, read_rows, write_rows
+    from my_project.data.output import check_output, write_rows
+    from my_project.data.progress import show_progress
+    from my_project.data.tables import read_rows
     from my_project.predictor import Predictor
 
     check_output(cfg.output)
     predictor = Predictor(find_checkpoint(cfg.checkpoint, cfg.paths.runs))
-    rows = list(predictor.predict(read_rows(cfg.input), cfg.column, cfg.batch_size))
+    predictions = predictor.predict(read_rows(cfg.input), cfg.column, cfg.batch_size)
+    chunks = iter(lambda: list(islice(predictions, 1000)), [])
+    bad: Counter[bool] = Counter()
+    rows = count_bad(chain.from_iterable(chunks if cfg.output == "-" else show_progress(chunks, "rows")), bad)
     write_rows(cfg.output, rows)
-    bad = sum(row["prediction"] is None for row in rows)
-    print(f"{len(rows)} rows, {bad} of them without a prediction: {cfg.output}", file=sys.stderr)
+    print(f"{bad.total()} rows, {bad[True]} of them without a prediction: {cfg.output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Read and write rows of CSV, JSON lines, Parquet and plain text, one at a time and with their place in the file."""
+"""Read rows of CSV, JSON lines, Parquet and plain text, one at a time and with their place in the file."""
 
+import codecs
 import csv
 import json
 import sys
@@ -44,43 +45,6 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Row | None, str]]:
     _check_encoding(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         yield from readers[path.suffix.lower()](file, path.name)
-
-
-def check_output(path: str | Path) -> None:
-    """Refuse early what `write_rows` can't write.
-
-    Raises:
-        UsageError: `path` is of another kind than .csv, .jsonl, .parquet or "-".
-    """
-    if str(path) != "-" and Path(path).suffix.lower() not in (".csv", ".jsonl", ".parquet"):
-        raise UsageError(f"output={path}: can't write that; use a .csv, .jsonl or .parquet file, or -")
-
-
-def write_rows(path: str | Path, rows: list[Row]) -> None:
-    """Write `rows`, whose columns may differ, to a file in one go, or as JSON lines to the standard output for "-"."""
-    check_output(path)
-    if str(path) == "-":
-        _write_jsonl(sys.stdout, rows)
-        return
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    if path.suffix.lower() == ".parquet":
-        try:
-            table = pa.Table.from_pylist([dict.fromkeys(columns) | row for row in rows])
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise UsageError(f"output={path}: a column holds values of several types ({error}); use .jsonl") from None
-        pq.write_table(table, new)
-    else:
-        with new.open("w", encoding="utf-8", newline="") as file:
-            if path.suffix.lower() == ".jsonl":
-                _write_jsonl(file, rows)
-            else:
-                csv_writer = csv.DictWriter(file, columns)
-                csv_writer.writeheader()
-                csv_writer.writerows(rows)
-    new.replace(path)
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -177,16 +141,22 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row | None, str]]:
 
 
 def _check_encoding(path: Path) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise UsageError(_first_bad_byte(path)) from None
+
+
+def _first_bad_byte(path: Path) -> str:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
-                byte = line[error.start]
-                raise UsageError(
-                    f"{path}, line {number}: byte 0x{byte:02x} is not UTF-8; save the file in UTF-8 (iconv -t utf-8)"
-                ) from None
-
-
-def _write_jsonl(file: TextIO, rows: list[Row]) -> None:
-    file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+                byte = f"byte 0x{line[error.start]:02x} is not UTF-8"
+                return f"{path}, line {number}: {byte}; save the file in UTF-8 (iconv -t utf-8)"
+    raise AssertionError(f"{path} changed meanwhile")
