@@ -34,8 +34,8 @@ class Job:
 
 
 JOBS = {
-    "text": Job("BERT-tiny, batch 32", "text", "bert", 32, 500, 120),
-    "text_bf16": Job("BERT-tiny in bf16", "text", "bert", 32, 500, 120, precision="bf16-mixed", reference="text"),
+    "text": Job("BERT-tiny, batch 32", "text", "bert", 32, 400, 120),
+    "text_bf16": Job("BERT-tiny in bf16", "text", "bert", 32, 400, 120, precision="bf16-mixed", reference="text"),
     "mlp": Job("MLP, batch 64", "images", "mlp", 64, 1800, 900),
     "mlp_1024": Job("MLP, batch 1024", "images", "mlp", 1024, 115, 60),
     "overhead": Job("step of Linear(4, 2)", "points", "linear", 1, 2200, 1200, unit="us", warmup=200),

@@ -24,10 +24,10 @@ PACKAGES = [
 ]
 
 
-def describe() -> dict[str, Any]:
-    """Return the versions, the hardware and the commit."""
+def describe(template: Path) -> dict[str, Any]:
+    """Return the versions, the hardware and the commit of the template."""
     return {
-        "commit": commit(),
+        "commit": commit(template),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu(),
@@ -55,8 +55,8 @@ def installed(name: str) -> str | None:
         return None
 
 
-def commit() -> str:
+def commit(template: Path) -> str:
     """Return the commit that is measured, marked where the working tree has other changes."""
-    words = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    words = ["git", "-C", str(template), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

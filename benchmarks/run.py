@@ -36,7 +36,11 @@ def main() -> None:
         folder = (options.work or Path(temporary)).resolve()
         print("Baking the project and making the data", flush=True)
         seeds = list(range(1, options.rounds + 1))
-        results: dict[str, Any] = {"date": f"{datetime.date.today()}", **machine.describe(), "quick": options.quick}
+        results: dict[str, Any] = {
+            "date": f"{datetime.date.today()}",
+            **machine.describe(options.template),
+            "quick": options.quick,
+        }
         results["data"] = prepare(folder, options.template, options.jobs, seeds)
         results["equal"] = [compare_losses(folder, job) for job in ("text", "mlp") if job in options.jobs]
         results["records"] = []

@@ -9,7 +9,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerFast, Train
 from work import Work
 
 TITLE = "Hugging Face Trainer"
-STEPS = {"text": 100}
+STEPS = {"text": 80}
 
 
 class Named(Dataset[dict[str, Any]]):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from work import CLIP, Sample, Work, as_list
 
 TITLE = "Lightning, plain"
-STEPS = {"text": 100}
+STEPS = {"text": 80}
 
 
 class Classifier(LightningModule):

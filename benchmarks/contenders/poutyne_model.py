@@ -7,7 +7,7 @@ from poutyne import Callback, ClipNorm, Model
 from work import CLIP, Work
 
 TITLE = "Poutyne"
-STEPS = {"text": 100}
+STEPS = {"text": 80}
 
 
 class Schedule(Callback):  # type: ignore[misc]
