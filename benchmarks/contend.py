@@ -22,21 +22,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, help="by default the job's")
     parser.add_argument("--losses", type=int, default=0, help="without dropout, print so many losses, too")
-    parser.add_argument("--compile", action="store_true", help="with torch.compile")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity") and options.device == "cpu":
+    job = JOBS[options.job]
+    if hasattr(os, "sched_setaffinity") and job.device == "cpu":
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
     # From here on imports count: the time to the first step is that of the process.
     from clock import Clock
     from work import Work
 
-    job = JOBS[options.job]
     steps = options.steps or job.steps
     record = {"contender": options.contender, "job": options.job, "seed": options.seed, "batch_size": job.batch_size}
     clock = Clock(record, steps, min(job.warmup, steps - 1), options.losses)
-    work = Work(options.work, job, options.seed, 0.0 if options.losses else 0.1, options.compile, options.device)
+    work = Work(options.work, job, options.seed, 0.0 if options.losses else 0.1)
     sys.path.append(str(FOLDER))
     importlib.import_module(options.contender).JOBS[options.job](work)
     sys.exit(f"{options.contender} ended after {clock.done} of {steps} steps")

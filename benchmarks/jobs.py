@@ -1,6 +1,6 @@
 """What is measured: the jobs, and how many steps each takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Job:
         warmup: Steps before the clock starts; without any it starts with the first training forward.
         precision: As Lightning calls it.
         reference: The job whose raw loop is compared with; its own if empty.
+        device: "cpu" or "cuda".
+        compiled: Whether to use torch.compile.
     """
 
     title: str
@@ -31,7 +33,11 @@ class Job:
     warmup: int = 0
     precision: str = "32-true"
     reference: str = ""
+    device: str = "cpu"
+    compiled: bool = False
 
+
+GPU = Job("BERT-base on a GPU", "long", "bert_base", 256, 120, 60, warmup=30, precision="bf16-mixed", device="cuda")
 
 JOBS = {
     "text": Job("BERT-tiny, batch 32", "text", "bert", 32, 400, 120),
@@ -41,5 +47,6 @@ JOBS = {
     "overhead": Job("step of Linear(4, 2)", "points", "linear", 1, 2200, 1200, unit="us", warmup=200),
     "startup_bow": Job("first step, bag of words", "text", "bow", 32, 1, 1, unit="s"),
     "startup_bert": Job("first step, BERT-tiny", "text", "bert", 32, 1, 1, unit="s"),
-    "gpu": Job("BERT-base on a GPU", "long", "bert_base", 256, 120, 40, warmup=30, precision="bf16-mixed"),
+    "gpu": GPU,
+    "gpu_compile": replace(GPU, title="BERT-base on a GPU, compiled", compiled=True),
 }

@@ -26,7 +26,7 @@ from report import Record, figures, table
 
 HERE = Path(__file__).parent
 LOSSES = 20
-CPU_JOBS = [name for name in JOBS if name != "gpu"]
+CPU_JOBS = [name for name, job in JOBS.items() if job.device == "cpu"]
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keep what is prepared in this folder")
     parser.add_argument("--output", type=Path, default=HERE / "results")
     options = parser.parse_args()
-    if unknown := set(options.jobs) - set(JOBS):
+    if unknown := set(options.jobs) - set(CPU_JOBS):
         parser.error(f"no such job: {', '.join(sorted(unknown))}")
     if unknown := set(options.only) - {one.name for one in catalog.find()}:
         parser.error(f"no such contender: {', '.join(sorted(unknown))}")
@@ -91,6 +91,8 @@ def contend(folder: Path, contender: str, job: str, **options: Any) -> Record:
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, str(HERE / "contend.py"), contender, job, "--work", str(folder), *arguments]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | ONE_CORE
+    if JOBS[job].device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         record: Record = json.loads(done.stdout.splitlines()[-1])

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from jobs import Job
 
-Sample = tuple[tuple[Tensor, ...], Tensor]  # inputs of the network, target
+Sample = tuple[Tensor | tuple[Tensor, ...], Tensor]  # inputs of the network, target
 CLIP = 1.0
 
 
@@ -27,16 +27,12 @@ class Work:
         job: The job.
         seed: Seed of the weights, and of the order of the batches where a contender takes the prepared one.
         dropout: Of the text models.
-        compiled: Whether to use torch.compile.
-        device: "cpu" or "cuda".
     """
 
     folder: Path
     job: Job
     seed: int
     dropout: float = 0.1
-    compiled: bool = False
-    device: str = "cpu"
 
     def __post_init__(self) -> None:
         data = self.folder / self.job.data
@@ -105,7 +101,7 @@ class Texts(Dataset[Sample]):
 
     def __getitem__(self, row: int) -> Sample:
         text = self.tokens[self.offsets[row] : self.offsets[row + 1]]
-        return (torch.from_numpy(text.astype(np.int64)),), self.targets[row]
+        return torch.from_numpy(text.astype(np.int64)), self.targets[row]
 
 
 class Rows(Dataset[Sample]):
@@ -118,12 +114,12 @@ class Rows(Dataset[Sample]):
         return len(self.targets)
 
     def __getitem__(self, row: int) -> Sample:
-        return (self.table[row].float() / 255,), self.targets[row]
+        return self.table[row].float() / 255, self.targets[row]
 
 
-def pad_samples(samples: list[Sample]) -> Sample:
+def pad_samples(samples: list[tuple[Tensor, Tensor]]) -> Sample:
     """Return token numbers and mask of shape (B, T), padded to the longest text, and the targets of shape (B,)."""
-    texts = [text for (text,), _ in samples]
+    texts = [text for text, _ in samples]
     ids = nn.utils.rnn.pad_sequence(texts, batch_first=True)
     lengths = torch.tensor([len(text) for text in texts])
     mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()

@@ -93,10 +93,19 @@ def test_every_job_is_done_by_the_raw_loop_and_by_the_project() -> None:
     assert set(raw.jobs) == set(project.jobs) == set(module("jobs").JOBS)
 
 
-def test_a_contender_is_added_as_one_file(tmp_path: Path) -> None:
-    Path(tmp_path, "new.py").write_text('"""New."""\n\nimport nowhere\n\nTITLE = "N"\nJOBS = {"text": nowhere.train}\n')
+def test_the_contender_in_the_readme_can_be_added(tmp_path: Path) -> None:
+    readme = Path(BENCHMARKS, "README.md").read_text(encoding="utf-8")
+    Path(tmp_path, "ignite_engine.py").write_text(readme.partition("```python\n")[2].partition("```")[0])
     (one,) = module("catalog").find(tmp_path)
-    assert (one.name, one.title, one.about, one.jobs) == ("new", "N", "New.", ("text",))
+    assert (one.name, one.title, one.jobs) == ("ignite_engine", "Ignite", ("mlp", "mlp_1024", "overhead"))
+    assert one.about == "Ignite's Engine with its default handlers."
+
+
+def test_the_readme_names_every_contender_and_job() -> None:
+    readme = Path(BENCHMARKS, "README.md").read_text(encoding="utf-8")
+    names = [f"contenders/{one.name}.py" for one in module("catalog").find()]
+    names += [f"`{name}`" for name in module("run").CPU_JOBS]
+    assert [name for name in names if name not in readme] == []
 
 
 def test_the_texts_are_long_tailed_and_always_the_same() -> None:

@@ -22,7 +22,7 @@ class Named(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        (inputs,), target = self.samples[row]
+        inputs, target = self.samples[row]
         return {"inputs": inputs, "labels": target}
 
 

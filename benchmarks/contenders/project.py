@@ -3,6 +3,7 @@
 import os
 import runpy
 import sys
+from pathlib import Path
 
 from work import Work
 
@@ -24,15 +25,25 @@ def command(work: Work) -> list[str]:
     arguments = MODELS[job.network].split()
     arguments += (folder / job.data / "options").read_text(encoding="utf-8").splitlines()
     arguments += [f"data.batch_size={job.batch_size}", f"seed={work.seed}", f"paths.data={folder}/data"]
-    arguments += ["trainer.max_epochs=1", f"trainer.gpus={0 if work.device == 'cpu' else 1}"]
+    arguments += ["trainer.max_epochs=1", f"trainer.gpus={0 if job.device == 'cpu' else 1}"]
     arguments += [f"paths.run={folder}/runs/{os.getpid()}"]
     if "fused" not in (folder / "project/configs/optimizer/adamw.yaml").read_text(encoding="utf-8"):
         arguments.append(f"+optimizer.fused={str(job.precision == '32-true').lower()}")
     if job.precision != "32-true":
         arguments.append(f"trainer.precision={job.precision}")
+    if job.compiled:
+        arguments.append(f"{compile_option(folder / 'project/configs')}=true")
     if work.dropout == 0 and job.network == "bert":
         arguments += ["+model.architecture.hidden_dropout_prob=0", "+model.architecture.attention_probs_dropout_prob=0"]
     return arguments
+
+
+def compile_option(configs: Path) -> str:
+    """Return the key that turns on torch.compile."""
+    for file in sorted(configs.glob("*/*.yaml")):
+        if any(line.startswith("compile:") for line in file.read_text(encoding="utf-8").splitlines()):
+            return f"{file.parent.name}.compile"
+    sys.exit("the project has no option that compiles")
 
 
 def train(work: Work) -> None:
@@ -53,4 +64,5 @@ JOBS = {
     "startup_bow": train,
     "startup_bert": train,
     "gpu": train,
+    "gpu_compile": train,
 }

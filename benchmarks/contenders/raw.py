@@ -30,18 +30,18 @@ def batches(work: Work) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
 
 def train(work: Work) -> None:
     """Train for an epoch; the clock ends it."""
-    network = work.network().train().to(work.device)
+    network = work.network().train().to(work.job.device)
     parameters = list(network.parameters())
     loss_function = nn.CrossEntropyLoss()
     optimizer = work.optimizer(parameters)
     schedule = work.schedule(optimizer)
-    forward = torch.compile(network) if work.compiled else network
+    forward = torch.compile(network) if work.job.compiled else network
     mixed = work.job.precision == "bf16-mixed"
     for inputs, target in batches(work):
-        if work.device != "cpu":
-            inputs = tuple(tensor.pin_memory().to(work.device, non_blocking=True) for tensor in inputs)
-            target = target.pin_memory().to(work.device, non_blocking=True)
-        with torch.autocast(work.device, torch.bfloat16) if mixed else contextlib.nullcontext():
+        if work.job.device != "cpu":
+            inputs = tuple(tensor.pin_memory().to(work.job.device, non_blocking=True) for tensor in inputs)
+            target = target.pin_memory().to(work.job.device, non_blocking=True)
+        with torch.autocast(work.job.device, torch.bfloat16) if mixed else contextlib.nullcontext():
             loss = loss_function(forward(*inputs), target)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -59,4 +59,5 @@ JOBS = {
     "startup_bow": train,
     "startup_bert": train,
     "gpu": train,
+    "gpu_compile": train,
 }
