@@ -2,6 +2,7 @@
 
 python evaluate.py checkpoint=best                                     the best checkpoint of the newest run
 python evaluate.py checkpoint=runs/2026-11-20/12-00-00                 of this run
+python evaluate.py inspect=last                                        where training stood, and what is left
 """
 
 import hydra
@@ -28,8 +29,14 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 @command
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    """Print the metrics, and write them beside the checkpoint."""
-    evaluate(cfg)
+    """Print the metrics, and write them beside the checkpoint; or print what the checkpoint tells about its run."""
+    if cfg.inspect:
+        from my_project.checkpoint import find_checkpoint
+        from my_project.report import inspect
+
+        inspect(find_checkpoint(cfg.inspect, cfg.paths.runs, "inspect"))
+    else:
+        evaluate(cfg)
 
 
 if __name__ == "__main__":

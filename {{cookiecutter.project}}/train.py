@@ -3,6 +3,7 @@
 python train.py                                     the defaults in configs/train.yaml
 python train.py model=bert trainer.gpus=4           another model, four GPUs
 python train.py -m model=bert,lstm seed=1,2         every combination, and a table
+python train.py resume=auto                         go on with the newest run where it stopped
 """
 
 import hydra
@@ -17,7 +18,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     # Imported here, so that --help does not wait for torch.
     from pytorch_lightning import seed_everything
 
-    from my_project.report import describe, write_metrics
+    from my_project.checkpoint import find_checkpoint, load_weights
+    from my_project.report import describe, describe_resumed, write_metrics
     from my_project.trainer import evaluate_best
 
     seed_everything(cfg.seed, workers=True, verbose=False)
@@ -25,14 +27,19 @@ def train(cfg: DictConfig) -> dict[str, float]:
     data = instantiate(cfg.data)
     task = instantiate(cfg.task)
     trainer = instantiate(cfg.trainer)
+    if cfg.init:
+        load_weights(task, data, find_checkpoint(cfg.init, cfg.paths.runs, "init"), cfg.checkpoint_io.load.exclude)
     task.check(data)
     describe(task, data, trainer, cfg.paths.output)
 
     # The config travels in the checkpoint, so evaluate and predict need nothing else. Paths in it are relative.
     portable = OmegaConf.merge(cfg, {"paths": {"root": "."}})
-    task.save_hyperparameters(OmegaConf.to_container(portable, resolve=True), logger=False)
+    config = OmegaConf.to_container(portable, resolve=True)
+    task.save_hyperparameters(config, logger=False)
+    if cfg.resume:
+        describe_resumed(cfg.resume, config)
 
-    trainer.fit(task, data)
+    trainer.fit(task, data, ckpt_path=cfg.resume)
     metrics, checkpoint = evaluate_best(trainer, task, data)
     write_metrics(metrics, f"{cfg.paths.output}/metrics.json", checkpoint)
     return metrics

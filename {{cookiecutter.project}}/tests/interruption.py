@@ -1,5 +1,6 @@
 """Train, be interrupted somewhere, go on, and compare with a training that never was."""
 
+import contextlib
 import csv
 import os
 import signal
@@ -10,9 +11,10 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+
 from my_project.config import register_resolvers
 from my_project.errors import Interrupted
-from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,10 +105,8 @@ def run(
     history, file = History(), None
     for place in [*(places or []), None]:
         recorder, trainer = Recorder(place, how), None
-        try:
+        with contextlib.suppress(Interrupted, Crash):
             trainer = train(folder, overrides + (later or [] if history.pieces else []), recorder, file)
-        except (Interrupted, Crash):
-            pass
         history.pieces += 1
         start = recorder.batches[0] if recorder.batches else None
         history.batches = [

@@ -1,15 +1,18 @@
 """A checkpoint is self-contained: the weights, and the config that rebuilds the task and its data."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object, instantiate
 
-from .checkpoint_io import read
+from .checkpoint_io import choose, read
 from .data.base import DataModule
-from .errors import UsageError, did_you_mean
+from .errors import UsageError, did_you_mean, short
 from .tasks import Task
+
+log = logging.getLogger(__name__)
 
 # A checkpoint is data: what its config names is built, but from these packages alone.
 TRUSTED = [
@@ -21,7 +24,7 @@ TRUSTED = [
 ]
 
 
-def find_checkpoint(name: str, runs: str | Path) -> Path:
+def find_checkpoint(name: str, runs: str | Path, option: str = "checkpoint") -> Path:
     """Return the file that `name` means: a file, a run's folder, or "best" or "last" of the newest run in `runs`.
 
     Raises:
@@ -31,14 +34,14 @@ def find_checkpoint(name: str, runs: str | Path) -> Path:
     if name in ("best", "last"):
         found = sorted(runs.rglob(f"checkpoints/{name}.ckpt"), key=lambda file: file.stat().st_mtime)
         if not found:
-            raise UsageError(f"checkpoint={name}: no run in {runs} has one; train a model first")
+            raise UsageError(f"{option}={name}: no run in {runs} has one; train a model first")
         return found[-1]
     if path.is_dir():
-        path = path / "checkpoints" / "best.ckpt"
+        path = path / "checkpoints" / ("last.ckpt" if option == "inspect" else "best.ckpt")
     if not path.is_file():
         nearby = [str(other) for other in path.parent.glob("*.ckpt")]
         raise UsageError(
-            f"checkpoint={name}: no such checkpoint{did_you_mean(str(path), nearby)}; "
+            f"{option}={name}: no such checkpoint{did_you_mean(str(path), nearby)}; "
             "a .ckpt file, a run's folder, best or last is expected"
         )
     return path
@@ -72,6 +75,33 @@ def load_data(path: str | Path, root: str | Path = ".") -> DataModule:
     data: DataModule = _build(config | {"dir": str(Path(root, config["dir"]))}, path)
     data.load_state_dict(checkpoint[type(data).__qualname__])
     return data
+
+
+def load_weights(task: Task, data: DataModule, path: Path, exclude: list[str]) -> None:
+    """Give `task` the weights of the checkpoint at `path`, and `data` what its inputs were made with.
+
+    Args:
+        task: The task, whose model may differ in what is left out.
+        data: Its data, which take over the tokenizer and not the classes.
+        path: The checkpoint.
+        exclude: Patterns of what keeps its fresh weights, such as `state_dict.model.head.*`; see `CheckpointIO`.
+
+    Raises:
+        UsageError: The weights do not fit the model, or a pattern matches nothing.
+    """
+    checkpoint = read(path)
+    kept = choose(checkpoint, {"include": ["state_dict"], "exclude": exclude}, "checkpoint_io.load")["state_dict"]
+    own = task.state_dict()
+    others = [name for name in kept if name not in own or own[name].shape != kept[name].shape]
+    others += [name for name in own if name not in checkpoint["state_dict"]]
+    if others:
+        raise UsageError(
+            f"init={path}: {others[0]} does not fit this model; use checkpoint_io=fine_tune for a fresh head, "
+            f"or checkpoint_io.load.exclude=[state_dict.{others[0]}]"
+        )
+    task.load_state_dict(own | kept)
+    data.inherit(checkpoint[checkpoint["hyper_parameters"]["data"]["_target_"].rpartition(".")[2]])
+    log.info("Weights of %s, step %d", short(path), checkpoint["global_step"])
 
 
 def _build(config: dict[str, Any], path: str | Path) -> Any:

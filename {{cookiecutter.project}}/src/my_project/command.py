@@ -1,10 +1,13 @@
 """Around every command: the project's folder, and a user's mistake told in one line."""
 
+import errno
 import functools
 import inspect
 import math
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import sysconfig
 import traceback
@@ -21,7 +24,10 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from .arguments import check_arguments, is_override
 from .config import register_resolvers
-from .errors import UsageError
+from .errors import Interrupted, UsageError, short
+from .resume import resumed
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # How libraries refuse an argument; the last is Lightning's, by name so that --help need not import it.
 REFUSALS = ("TypeError", "ValueError", "MisconfigurationException")
@@ -49,9 +55,15 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print
         Jobs.explain = True
         try:
+            sys.argv[1:] = resumed(file, sys.argv[1:])
             check_arguments(file, sys.argv[1:])
             main()
             sys.stdout.flush()
+        except Interrupted as interrupted:
+            sys.exit(end(interrupted, file))
+        except KeyboardInterrupt:
+            print(f"{file.name}: interrupted", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
         except BrokenPipeError:  # python train.py --help | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except Exception as error:
@@ -105,6 +117,19 @@ def explain(error: BaseException, file: Path) -> int:
     return 1
 
 
+def end(interrupted: Interrupted, file: Path) -> int:
+    """Print how an interrupted run goes on, ask Slurm to start it again if it is about to stop it, return the code."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return 0  # the first process speaks for all; an error here would make Lightning kill it
+    name, run = signal.Signals(interrupted.signal).name, Path(interrupted.checkpoint).parent.parent
+    print(f"{file.name}: interrupted by {name}; go on with: python {file.name} resume={short(run)}", file=sys.stderr)
+    if interrupted.signal == signal.SIGUSR1:
+        job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ["SLURM_JOB_ID"])
+        task = os.environ.get("SLURM_ARRAY_TASK_ID")
+        subprocess.run(["scontrol", "requeue", f"{job}_{task}" if task else job], check=False)
+    return 128 + interrupted.signal
+
+
 def mistake(error: BaseException, file: Path) -> str | None:
     """Return one line for the user if `error` is a mistake on the command line or in the input, else None."""
     key = ""  # of the object in the config that could not be built
@@ -112,6 +137,8 @@ def mistake(error: BaseException, file: Path) -> str | None:
         message = " ".join(str(cause).split())
         if isinstance(cause, UsageError):
             return message
+        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+            return f"{message}; make room, then resume"
         if isinstance(cause, InterpolationResolutionError) and message.startswith("UsageError"):
             return message.split(": ", 1)[1].split(" full_key: ")[0]
         if isinstance(cause, MissingMandatoryValue):

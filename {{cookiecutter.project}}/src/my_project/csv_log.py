@@ -31,7 +31,7 @@ class CSVLogger(LightningCSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> "Writer":
-        if self._experiment is None:
+        if not isinstance(self._experiment, Writer):
             self._experiment = Writer(self.log_dir)
         return self._experiment
 

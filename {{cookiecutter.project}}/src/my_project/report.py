@@ -3,7 +3,9 @@
 import json
 import logging
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities import rank_zero_only
@@ -11,8 +13,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from .checkpoint_io import read
 from .data.base import DataModule
-from .errors import short
+from .errors import UsageError, short
+from .resume import changes, position
 from .tasks import Task
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,48 @@ def describe(task: Task, data: DataModule, trainer: Trainer, folder: str) -> Non
     device = trainer.accelerator.name() if hasattr(trainer.accelerator, "name") else "cpu"
     log.info(f"{model}, {parameters:,} parameters, on {trainer.world_size} x {device}; {short(data.dir)}: {sizes}")
     log.info(f"Run: {short(folder)}")
+
+
+@rank_zero_only
+def describe_resumed(path: str, config: Any) -> None:
+    """Say in a line from where a run goes on, and in another what has changed in its configuration."""
+    checkpoint = read(path, mmap=True)
+    if not {"loops", "resume"} <= checkpoint.keys():
+        raise UsageError(f"resume={path}: it holds no more than weights; init={path} begins with them")
+    log.info("Resuming from %s, %s", short(path), position(checkpoint))
+    changed = changes(checkpoint["hyper_parameters"], config)
+    if changed:
+        log.info("Changed since: %s", ", ".join(changed))
+    if any(name.startswith("optimizer.lr ") for name in changed) and not config["checkpoint_io"]["load"]["exclude"]:
+        log.warning("The learning rate stays that of the checkpoint; checkpoint_io=new_learning_rate takes the new one")
+    if checkpoint["resume"]["epochs"] == config["trainer"]["max_epochs"] and checkpoint["resume"]["epoch_is_ending"]:
+        log.info("It has finished; trainer.max_epochs=<more> would let it go on")
+
+
+def inspect(path: Path) -> None:
+    """Print where training stood when the checkpoint at `path` was saved, and what it had reached."""
+    checkpoint = read(path, mmap=True)
+    if "resume" not in checkpoint:
+        raise UsageError(f"inspect={path}: it holds no more than weights")
+    trainer, resume = checkpoint["hyper_parameters"]["trainer"], checkpoint["resume"]
+    per_epoch = -(-resume["batches"][1] // trainer["accumulate_grad_batches"])
+    steps = trainer["max_steps"] if trainer["max_steps"] > 0 else trainer["max_epochs"] * per_epoch
+    interrupted = checkpoint.get("interrupted")
+    rows = {
+        "checkpoint": short(path),
+        "saved": f"{datetime.fromtimestamp(path.stat().st_mtime):%Y-%m-%d %H:%M:%S}",
+        "at": position(checkpoint),
+        "left": f"{max(0, steps - checkpoint['global_step'])} of {steps} steps",
+        "interrupted": f"by {interrupted['by']} in {interrupted['in']}" if interrupted else "no",
+        "learning rate": ", ".join(
+            f"{group['lr']:g}" for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]
+        ),
+        "parameters": f"{sum(value.numel() for value in checkpoint['state_dict'].values()):,}",
+    } | {name: f"{value:.4f}" for name, value in sorted(resume["metrics"].items()) if "/" in name}
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 @rank_zero_only

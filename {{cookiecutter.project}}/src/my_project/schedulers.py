@@ -1,4 +1,6 @@
-"""Learning-rate schedules that `torch.optim.lr_scheduler` lacks."""
+"""Learning-rate schedules that know the total number of steps."""
+
+import math
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -14,3 +16,11 @@ def warmup(optimizer: Optimizer, total_steps: int, warmup: float = 0.1) -> Lambd
     return LambdaLR(
         optimizer, lambda step: min((step + 1) / (rising + 1), max(0.0, (total_steps - step) / falling), 1.0)
     )
+
+
+def cosine(optimizer: Optimizer, total_steps: int) -> LambdaLR:
+    """Fall along half a cosine to zero at the last step (Loshchilov & Hutter, 2016, https://arxiv.org/abs/1608.03983).
+
+    `CosineAnnealingLR` keeps its number of steps in checkpoints, and rises again when a run is given more epochs.
+    """
+    return LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * min(1.0, step / total_steps))) / 2)

@@ -107,12 +107,8 @@ class Task(LightningModule):
         # A pretrained model's architecture, so that the checkpoint needs neither its folder nor the hub.
         if callable(rebuild := getattr(self.model, "rebuild", None)):
             checkpoint["hyper_parameters"]["task"]["model"] |= rebuild()
-        checkpoint["train_loss"] = [
-            (float(loss), int(samples))
-            for loss, samples in zip(
-                self.all_gather(self._loss_sum).flatten(), self.all_gather(self._num_samples).flatten(), strict=True
-            )
-        ]
+        sums = torch.stack([self._loss_sum, self._loss_sum.new_tensor(self._num_samples)])
+        checkpoint["train_loss"] = self.all_gather(sums).reshape(-1, 2).tolist()  # type: ignore[union-attr]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         trainer: Any = self.trainer
@@ -125,8 +121,8 @@ class Task(LightningModule):
             self._loaded = checkpoint  # the optimizer, which is yet to be made, fills its part
         sums = checkpoint.get("train_loss", [])
         if trainer.global_rank < len(sums):
-            loss, self._num_samples = sums[trainer.global_rank]
-            self._loss_sum = torch.tensor(loss)
+            loss, samples = sums[trainer.global_rank]
+            self._loss_sum, self._num_samples = torch.tensor(loss), int(samples)
 
     def on_train_start(self) -> None:
         self._loss_sum = self._loss_sum.to(self.device)

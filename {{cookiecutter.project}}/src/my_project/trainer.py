@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +12,12 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveragi
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from .callbacks.last_checkpoint import LastCheckpoint
 from .callbacks.resume import Resume
 from .callbacks.seeds import Seeds
-from .checkpoint_io import CheckpointIO
-from .errors import UsageError
+from .checkpoint_io import CheckpointIO, read
+from .errors import Interrupted, UsageError
+from .resume import position
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
@@ -23,6 +26,7 @@ logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # between Lightning 2.6 and torch 2.13
 warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")  # see evaluate_best
 warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it asks where to begin, see `Loader`
+warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of a run that is resumed
 warnings.filterwarnings("ignore", ".*smaller than the logging interval")  # metrics of an epoch are logged all the same
 
 
@@ -78,6 +82,29 @@ def _check_gpus(gpus: int | str) -> None:
     if gpus > found:
         have = "no GPU" if found == 0 else f"{found} GPU{'s' if found > 1 else ''}"
         raise UsageError(f"trainer.gpus={gpus}: this machine has {have}; use trainer.gpus={found}")
+
+
+def fit(
+    trainer: Trainer, task: LightningModule, data: LightningDataModule, checkpoint: str | Path | None = None
+) -> str | None:
+    """Train, in a notebook say, and return where a Ctrl-C stopped it, or None at the end.
+
+    Trainer, task and data can then be looked at and changed; called again, this goes on with them as they are.
+
+    Args:
+        trainer: What `build_trainer` returned; `LastCheckpoint` has to be among its callbacks.
+        task: The task.
+        data: Its data.
+        checkpoint: A checkpoint to go on from.
+    """
+    if checkpoint is None and trainer.interrupted:
+        last = next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
+        trainer.save_checkpoint(checkpoint := last.path)
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
+    except Interrupted as interrupted:
+        return position(read(interrupted.checkpoint, mmap=True))
+    return None
 
 
 def evaluate_best(

@@ -48,12 +48,12 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps = every_n_steps
         self.every_n_minutes = every_n_minutes
         self._received: int | None = None
+        self._received_in: str | None = None
         self._saved_at = 0.0
-        self._saved_step = -1
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._received, self._saved_at, self._saved_step = None, time.monotonic(), -1
+        self._trainer, self._received, self._received_in, self._saved_at = trainer, None, None, time.monotonic()
         if threading.current_thread() is threading.main_thread():  # others can't be sent signals
             self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
 
@@ -97,11 +97,15 @@ class LastCheckpoint(Checkpoint):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._restore_handlers()
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self._received is not None:
+            checkpoint["interrupted"] = {"by": signal.Signals(self._received).name, "in": self._received_in}
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:
             self._restore_handlers()
             raise Interrupted(number, str(self.path))
-        self._received = number
+        self._received, self._received_in = number, str(self._trainer.state.stage)
         log.warning("%s: training stops after this step; send it again to stop at once", signal.Signals(number).name)
 
     def _restore_handlers(self) -> None:

@@ -21,6 +21,11 @@ class Progress(TQDMProgressBar):
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
+    def on_train_start(self, trainer: Trainer, *args: Any) -> None:
+        super().on_train_start(trainer, *args)
+        if trainer.fit_loop.restarted_mid_epoch:  # whose start is past
+            self._epoch, self._started = trainer.current_epoch + 1, time.monotonic()
+
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         self._print_epoch(trainer)
         super().on_train_epoch_start(trainer, *args)

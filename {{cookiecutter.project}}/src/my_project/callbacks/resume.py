@@ -3,6 +3,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
+from torch.optim.lr_scheduler import LambdaLR
 
 from ..csv_log import CSVLogger
 
@@ -19,6 +20,7 @@ class Resume(Callback):
         self._restored: dict[str, Any] | None = None
         self._patience: dict[str, int] = {}
         self._plateau_is_due = False
+        self._left_out = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._patience = {callback.state_key: callback.patience for callback in _early_stopping(trainer)}
@@ -34,11 +36,14 @@ class Resume(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._restored = checkpoint.get("resume") if "loops" in checkpoint else None
+        self._left_out = checkpoint.get("left_out", False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, CSVLogger):
                 logger.rewind(trainer.global_step)
+        if self._left_out:
+            _follow_schedules(trainer)
         if self._restored is None:
             return
         trainer.callback_metrics.update(
@@ -69,9 +74,17 @@ def _early_stopping(trainer: Trainer) -> list[EarlyStopping]:
     return [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
 
 
+def _follow_schedules(trainer: Trainer) -> None:
+    """Give the optimizers the rates of their schedules, one of which may not come from the checkpoint."""
+    for config in trainer.lr_scheduler_configs:
+        if isinstance(config.scheduler, LambdaLR):
+            for group, rate in zip(config.scheduler.optimizer.param_groups, config.scheduler.get_lr(), strict=True):
+                group["lr"] = rate
+
+
 def _step_plateaus(trainer: Trainer, epochs: int) -> None:
     for config in trainer.lr_scheduler_configs:
         if config.reduce_on_plateau and config.interval == "epoch" and epochs % config.frequency == 0:
-            metric = trainer.callback_metrics.get(config.monitor)
+            metric = trainer.callback_metrics.get(str(config.monitor))
             if metric is not None:
                 trainer.lightning_module.lr_scheduler_step(config.scheduler, metric)

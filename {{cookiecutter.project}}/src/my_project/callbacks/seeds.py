@@ -54,10 +54,10 @@ class Seeds(Callback):
 
 
 def _get_states() -> dict[str, Any]:
-    name, keys, *rest = np.random.get_state(legacy=True)
+    name, keys, *rest = np.random.get_state()
     return {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),  # a checkpoint holds no arrays
+        "numpy": (name, torch.from_numpy(np.asarray(keys, np.int64)), *rest),  # a checkpoint holds no arrays
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
     }

@@ -159,8 +159,16 @@ class DataModule(LightningDataModule):
         return {"classes": self.classes, "hash": self.hash}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.targets is not None and self.hash != state_dict["hash"]:
+            raise UsageError(
+                f"{short(self.dir)} has changed since the checkpoint was saved; begin anew, or with init=... "
+                "to keep the weights alone"
+            )
         self.classes = state_dict["classes"]
         self.hash = state_dict["hash"]
+
+    def inherit(self, state_dict: dict[str, Any]) -> None:
+        """Take over, from the state of other data, what a model's inputs are made with."""
 
     def example(self) -> Batch:
         """Return a batch of two training samples."""
@@ -249,5 +257,5 @@ class Split(Dataset[Batch]):
         return inputs, target if target.is_floating_point() else target.long()
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch

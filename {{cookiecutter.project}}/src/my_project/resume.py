@@ -1,0 +1,151 @@
+"""What `resume=` means: which run goes on, from which checkpoint, and with which options."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from .arguments import is_override
+from .errors import UsageError, did_you_mean, short
+
+
+def resumed(file: Path, arguments: list[str]) -> list[str]:
+    """Return the arguments with which a run goes on: those that it had, its folder and checkpoint, and the new ones.
+
+    Args:
+        file: The command.
+        arguments: The command line, in which resume=auto, a run's folder or a checkpoint may stand.
+
+    Raises:
+        UsageError: There is nothing to resume, or it can't be resumed.
+    """
+    given = {key(argument): argument for argument in arguments if is_override(argument)}
+    name = _value(given.get("resume", "resume=null"))
+    if name is None:
+        return arguments
+    if {"-m", "--multirun"} & set(arguments):
+        raise UsageError(f"resume={name}: one run can be resumed at a time; leave out -m")
+    runs = Path(_value(given.get("paths.runs", f"paths.runs={quote(file.parent / 'runs')}")))
+    folder, checkpoint = _find(str(name), runs, _value(given.get("paths.run", "paths.run=null")))
+    old = _overrides(folder, checkpoint)
+    kept = [override for override in old if key(override) not in {*given, "resume", "init", "paths.run"}]
+    new = [argument for argument in arguments if key(argument) != "resume"]
+    if checkpoint:
+        kept.append(f"resume={quote(checkpoint)}")
+    elif folder:
+        print(f"{file.name}: {short(folder)} has no checkpoint yet; it begins anew", file=sys.stderr)
+    if folder and "paths.run" not in given:
+        kept.append(f"paths.run={quote(folder)}")
+    return kept + new
+
+
+def key(argument: str) -> str:
+    """Return what an override sets, without + and ~."""
+    return argument.partition("=")[0].lstrip("+~")
+
+
+def quote(path: str | Path) -> str:
+    """Return the path as a value in Hydra's grammar."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def position(checkpoint: dict[str, Any]) -> str:
+    """Return where training stood when `checkpoint` was saved, in a few words."""
+    trainer, resume = checkpoint["hyper_parameters"]["trainer"], checkpoint["resume"]
+    batch, batches = resume["batches"]
+    ended = resume["epoch_is_ending"] or batch == batches
+    end = f"/{trainer['max_epochs']}" if (trainer["max_epochs"] or -1) > 0 else ""
+    place = (
+        f"the end of epoch {resume['epochs']}{end}"
+        if ended
+        else f"epoch {resume['epochs']}{end}, batch {batch}/{batches}"
+    )
+    return f"{place}, step {checkpoint['global_step']}"
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return what differs between two configurations, as "key old -> new"; where things lie does not count."""
+    before, after = dict(_flat(old)), dict(_flat(new))
+    return [
+        f"{name} {before.get(name)} -> {after.get(name)}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+        and not name.startswith(("paths.", "resume", "overrides", "task.", "trainer.callbacks", "trainer.logger"))
+        and "dir" not in name.rpartition(".")[2]
+    ]
+
+
+def _find(name: str, runs: Path, run: str | None) -> tuple[Path | None, Path | None]:
+    """Return the run's folder, if it has one, and its checkpoint, if it has one."""
+    if name == "auto":
+        if run and not Path(run).is_dir():
+            return Path(run), None  # the first start of a job that is always started with resume=auto
+        folder = Path(run) if run else _newest(runs)
+        return folder, newest_checkpoint(folder)
+    path = Path(name)
+    if path.is_file():
+        folder = path.absolute().parent.parent
+        return (folder if Path(folder, ".hydra").is_dir() else None), path.absolute()
+    if path.is_dir() and (Path(path, ".hydra").is_dir() or Path(path, "checkpoints").is_dir()):
+        return path.absolute(), newest_checkpoint(path.absolute())
+    nearby = [str(other) for other in path.parent.glob("*")] if path.parent.is_dir() else []
+    raise UsageError(
+        f"resume={name}: no such run{did_you_mean(name, nearby)}; auto, a run's folder or a .ckpt file is expected"
+    )
+
+
+def _newest(runs: Path) -> Path:
+    folders = {path.parent for path in runs.rglob(".hydra")}
+    if not folders:
+        raise UsageError(f"resume=auto: there is no run in {short(runs)}; train a model first")
+    return max(folders, key=_last_sign).absolute()
+
+
+def _last_sign(folder: Path) -> float:
+    files = [Path(folder, ".hydra", "overrides.yaml"), *folder.glob("checkpoints/*.ckpt")]
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the whole checkpoint of the latest step in a run's folder, `last.ckpt` before others of that step."""
+    from .checkpoint_io import read  # here, as --help does without torch
+
+    steps = {}
+    for path in folder.glob("checkpoints/*.ckpt"):
+        try:
+            steps[path] = read(path, mmap=True)["global_step"]
+        except UsageError:
+            print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
+    for path in sorted(steps, key=lambda path: (steps[path], path.name == "last.ckpt"), reverse=True):
+        try:
+            read(path)  # to its last byte
+            return path
+        except UsageError:
+            print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
+    if steps:
+        raise UsageError(f"{short(folder)}: every checkpoint is damaged; begin anew without resume")
+    return None
+
+
+def _overrides(folder: Path | None, checkpoint: Path | None) -> list[str]:
+    if checkpoint:
+        from .checkpoint_io import read
+
+        return read(checkpoint, mmap=True)["hyper_parameters"].get("overrides", [])
+    file = Path(folder or "", ".hydra", "overrides.yaml")
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if folder and file.is_file() else []
+
+
+def _value(override: str) -> Any:
+    return OverridesParser.create().parse_override(override).value()
+
+
+def _flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(config, dict):
+        for name, value in config.items():
+            yield from _flat(value, f"{prefix}{name}.")
+    else:
+        yield prefix[:-1], config
