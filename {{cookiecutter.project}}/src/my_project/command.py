@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import gc
 import inspect
 import math
 import os
@@ -25,6 +26,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from .arguments import check_arguments, is_override
 from .config import register_resolvers
 from .errors import Interrupted, UsageError, short
+from .lean import import_torchmetrics
 from .resume import resumed
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,6 +51,9 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
         # taken, 60 steps of BERT took 111 s; with short spins 4.3 s, and on a quiet machine 2.1 s either way.
         # It is read when torch is imported, that is, later.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        # Python looks for garbage after every 700 new objects; imports make a million that are none. With this the first
+        # step of training comes after 2.2 s of CPU time instead of 2.8 s.
+        gc.set_threshold(100_000, 50, 100)
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             main()
             return
@@ -79,6 +84,9 @@ class Jobs(Callback):
     """A Hydra callback that explains why a job failed, lets a sweep go on, and ends it with a table."""
 
     explain = False  # whether `command` has not left it to Hydra
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        import_torchmetrics()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if job_return.status is not JobStatus.FAILED or not self.explain:
