@@ -1,6 +1,8 @@
 import hashlib
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from datasets import ClassLabel, Dataset
 
 from my_project.data import dataset as storage
+from my_project.data import progress
 from my_project.data.files import TextFile
 from my_project.errors import UsageError
 
@@ -292,6 +295,65 @@ def test_a_killed_rebuild_leaves_the_dataset_that_was_there(make, reviews, tmp_p
     before = tree(tmp_path / "made")
     kill_while_building(tmp_path / "made")
     assert tree(tmp_path / "made") == before
+
+
+def test_two_builds_of_one_dataset_at_once_do_not_disturb_each_other(tmp_path) -> None:
+    def rows(number: int) -> Iterator[tuple[str, dict]]:
+        yield from ((f"row {row}", {"text": f"text {row}", "label": str(row % 2)}) for row in range(number))
+
+    folder = tmp_path / "made"
+    command = [sys.executable, "-c", BUILD, str(folder)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for other in (500, 20_000):  # another dataset, and the same one
+        slow = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        assert slow.stdout and slow.stdout.readline() == b"half\n"
+        storage.make(folder, rows(other), {"labels": "classes"})
+        before = tree(folder)
+        slow.communicate()
+        assert slow.returncode == 0
+        assert facts(folder)["num_samples"] == len(samples(folder)) == 20_000
+        assert (tree(folder) == before) == (other == 20_000)  # what is the same stays: somebody may read it
+        assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_the_tokens_are_made_too_and_training_finds_them(command, make, reviews, tmp_path) -> None:
+    options = [*COLUMNS, f"data.path={reviews}"]
+    assert "into tokens" in make(*options).err
+    before = tree(tmp_path / "made")
+    train = [*options, f"data.dir={tmp_path / 'made'}", "model=bow", "debug=fast", "logger=[csv]"]
+    assert "into tokens" not in command("train", *train).err
+    assert tree(tmp_path / "made") == before
+    assert "into tokens" in command("train", *train, "data.max_length=16").err
+    for change in (["data.max_length=16"], ["data.folds=3", "data.fold=1"], ["data.vocab_size=300"]):
+        result = make(*options, *change)
+        assert ("into tokens" in result.err) == (change != ["data.max_length=16"])
+        assert "up to date" in result.err
+        assert "into tokens" not in command("train", *train, *change).err
+
+
+def test_missing_tokens_are_made_though_the_samples_are_up_to_date(make, reviews, tmp_path) -> None:
+    make(*COLUMNS, f"data.path={reviews}")
+    shutil.rmtree(tmp_path / "made" / "tokens")
+    assert make(*COLUMNS, f"data.path={reviews}").code == 0
+    assert len(list((tmp_path / "made" / "tokens").iterdir())) == 1
+
+
+def test_a_log_gets_a_line_now_and_then(make, reviews, monkeypatch) -> None:
+    options = [*COLUMNS, f"data.path={reviews}"]
+    assert "rows" not in make(*options).err
+    monkeypatch.setattr(progress, "SECONDS", 0)
+    lines = make(*options, "data.labels=classes", "data.label=review").err.splitlines()
+    assert [line for line in lines if line.startswith("samples: 150 rows, ")]
+    assert [line for line in lines if line.startswith("tokens: 150 of 150 rows, ")]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert list(progress.show_progress([[1, 2], [3]], "samples", 3)) == [[1, 2], [3]]
+    assert "samples" in terminal.getvalue()
+    assert "rows/s" in terminal.getvalue()
 
 
 def test_a_build_leaves_the_unfinished_builds_of_others_alone(make, reviews, tmp_path, kill_while_building) -> None:

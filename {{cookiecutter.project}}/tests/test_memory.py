@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,54 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from my_project.data import dataset
 from my_project.data.files import TextFile
+from my_project.data.tables import read_rows
 
 ROOT = Path(__file__).parent.parent
 MIB = 2**20
-LIMIT = 32 * MIB
+LIMIT = 48 * MIB
+
+
+def peak_of_making(folder: Path, num_rows: int) -> int:
+    """Return the most bytes that were in use while a dataset of so many rows and its tokens were made."""
+    source = folder / f"{num_rows}.csv"
+    with source.open("w") as file:
+        file.write("text,label\n")
+        file.writelines(f"some words and a number like {number},{'ab'[number % 2]}\n" for number in range(num_rows))
+    data = TextFile(str(source), dir=str(folder / str(num_rows)), vocab_size=300)
+    tracemalloc.start()
+    data.make()
+    data.prepare_data()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_the_memory_of_making_a_dataset_does_not_grow_with_its_rows(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(dataset, "ROWS_PER_CHUNK", 1000)
+    monkeypatch.setattr(dataset, "ROWS_PER_BATCH", 1000)
+    _, few, many = (peak_of_making(tmp_path, num_rows) for num_rows in (1000, 5000, 30_000))  # the first one imports
+    assert many - few < 20 * 25_000
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".txt"])
+def test_a_file_is_read_a_piece_at_a_time(tmp_path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    table = pa.table({"text": [f"{'words ' * 20}{number}" for number in range(60_000)]})
+    if suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=5000)
+    else:
+        line = json.dumps({"text": "words " * 20}) if suffix == ".jsonl" else "words " * 20
+        path.write_text("text\n" * (suffix == ".csv") + f"{line}\n" * 60_000)
+    size = table.nbytes
+    del table
+    tracemalloc.start()
+    most = max(pa.total_allocated_bytes() for _ in read_rows(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most + peak < 0.75 * size
+
 
 # Train on a small dataset, so that all libraries have what they need; then on the large one, with little more.
 TRAIN = """
@@ -65,12 +109,14 @@ def test_a_dataset_of_ten_times_the_memory_that_is_left_trains(tmp_path) -> None
     data = TextFile(str(source), dir=str(tmp_path / "small"), vocab_size=300)
     data.make()
     data.prepare_data()
-    tokens = multiply(tmp_path / "small", tmp_path / "large", times=240)
+    tokens = multiply(tmp_path / "small", tmp_path / "large", times=350)
     assert tokens.stat().st_size > 10 * LIMIT
     folders = [str(path) for path in (tmp_path / "small", tmp_path / "large", tokens, tmp_path / "runs")]
     options = ["data=csv", f"data.path={source}", "data.vocab_size=300"]
-    # The system's allocator, as the others reserve a gigabyte at their first use and this hides what is taken later.
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    # The system's allocator, as others reserve a gigabyte at their first use and this hides what is taken later; and
+    # one thread each, as every new one takes 8 MiB for its stack.
+    threads = {"OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")} | threads
     command = [sys.executable, "-c", TRAIN, str(LIMIT), *folders, *options]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,12 +3,15 @@ import io
 import json
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from my_project import predictor
+from my_project.data import output
 from my_project.predictor import ROWS_PER_CHUNK, Predictor
 
 CLASSES = ["bad", "fair", "good"]
@@ -277,3 +280,74 @@ def test_predicting_leaves_nothing_else_behind(predict, tmp_path) -> None:
     path = write(tmp_path / "in.csv", [{"review": "great"}])
     predict(f"input={path}")
     assert list(tmp_path.rglob("*")) == [path]
+
+
+LATE = [{"id": 1}, {"id": 2, "note": None}, {"id": 2.5, "note": 'a,\n"b"'}, {"id": None, "error": "é"}, {"id": 4}]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_column_or_type_that_only_a_late_row_has_is_a_column_of_all(tmp_path, monkeypatch, suffix: str) -> None:
+    monkeypatch.setattr(output, "ROWS_PER_GROUP", 2)
+    output.write_rows(tmp_path / f"out{suffix}", iter(LATE))
+    rows = read(tmp_path / f"out{suffix}")
+    names = ["id", "note", "error"]
+    if suffix == ".jsonl":
+        assert rows == LATE
+    elif suffix == ".csv":
+        assert [list(row) for row in rows] == [names] * 5
+        wanted = [["" if row.get(name) is None else str(row[name]) for name in names] for row in LATE]
+        assert [list(row.values()) for row in rows] == wanted
+    else:
+        assert pq.read_table(tmp_path / "out.parquet").to_pylist() == [
+            {name: row.get(name) for name in names} for row in LATE
+        ]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_the_output_appears_whole_or_not_at_all(tmp_path, name: str) -> None:
+    def rows(fail: bool) -> Iterator[dict]:
+        yield from ({"id": number} for number in range(30_000))
+        assert (tmp_path / name).exists() == old
+        if fail:
+            raise KeyboardInterrupt
+
+    old = False
+    with pytest.raises(KeyboardInterrupt):
+        output.write_rows(tmp_path / name, rows(fail=True))
+    assert not list(tmp_path.iterdir())
+    output.write_rows(tmp_path / name, rows(fail=False))
+    before, old = (tmp_path / name).read_bytes(), True
+    with pytest.raises(KeyboardInterrupt):
+        output.write_rows(tmp_path / name, rows(fail=True))
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, before)]
+
+
+class Counted(dict):
+    """A row that knows how many of its kind are in memory."""
+
+    alive = 0
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        Counted.alive += 1
+
+    def __del__(self) -> None:
+        Counted.alive -= 1
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet", "-"])
+def test_many_rows_are_never_in_memory_together(trained, tmp_path, monkeypatch, name: str) -> None:
+    monkeypatch.setattr(output, "ROWS_PER_GROUP", 20)
+    monkeypatch.setattr(predictor, "ROWS_PER_CHUNK", 20)
+    most = 0
+
+    def rows() -> Iterator[tuple[str, dict, str]]:
+        nonlocal most
+        for number in range(500):
+            yield f"row {number}", Counted({"review": f"great {number}"}), ""
+            most = max(most, Counted.alive)
+
+    path = name if name == "-" else tmp_path / name
+    predictions = Predictor(trained / "checkpoints/best.ckpt").predict(rows())
+    output.write_rows(path, (Counted(row) for row in predictions))
+    assert 20 <= most < 100

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
+from my_project.data import text
 from my_project.data.dataset import hash_text
 from my_project.data.files import TextFile
 from my_project.data.tokens import TextTokenizer
@@ -75,6 +76,20 @@ def test_the_tokenizer_learns_from_the_training_split_alone(tmp_path, share: tup
     data = rare_word_in(share, tmp_path)
     assert ("Ġzyzzyva" in words(data.tokenizer)) == known
     assert "Ġsample" in words(data.tokenizer)
+
+
+def test_the_tokenizer_learns_from_some_of_many_texts(tmp_path, monkeypatch) -> None:
+    data = rare_word_in((0.0, 0.0), tmp_path)
+    whole = data.tokenizer.definition
+    train = data.splits["train"]
+    assert sum(len(chunk) for chunk in data._training_texts()) == len(train) > 1500
+    monkeypatch.setattr(text, "TRAINING_TEXTS", 300)
+    monkeypatch.setattr(text, "TRAINING_CHARACTERS", 10)
+    texts = pq.read_table(data.dir / "samples.parquet")["text"].to_pylist()
+    learned = [learned for chunk in data._training_texts() for learned in chunk]
+    assert learned == [texts[row][:10] for row in train[:: -(-len(train) // 300)]]
+    assert 200 < len(learned) <= 300
+    assert data._make_tokenizer().definition == data._make_tokenizer().definition != whole
 
 
 def test_every_fold_has_a_tokenizer_of_its_own(dataset) -> None:

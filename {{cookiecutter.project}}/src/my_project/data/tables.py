@@ -134,7 +134,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row | None, str]]:
         raise UsageError(f"{path}: not a Parquet file ({error})") from None
     number = 0
     with file:
-        for batch in file.iter_batches(10_000):
+        for batch in file.iter_batches(1_000):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path.name}, row {number}", row, ""
@@ -144,7 +144,7 @@ def _check_encoding(path: Path) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as file:
-            while block := file.read(1 << 20):
+            while block := file.read(1 << 16):
                 decoder.decode(block)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:

@@ -19,8 +19,9 @@ from .tokens import TextTokenizer, read_tokens, write_tokens
 
 log = logging.getLogger(__name__)
 
-# A tokenizer learns from so many texts, and the beginning of each. Ten times as many took ten times as long and twice
-# the memory, and cut new texts into as many tokens within 0.1%.
+# A tokenizer learns from no more texts than this, spread over the training split, and from the beginning of each. Of a
+# million texts, all 800,000 of that split took it 25 s and about 0.4 GB more; every ninth takes 4 s, and the texts then
+# have 0.13% more tokens.
 TRAINING_TEXTS = 100_000
 TRAINING_CHARACTERS = 10_000
 
