@@ -74,8 +74,11 @@ class LastCheckpoint(Checkpoint):
             raise Interrupted(self._received or signal.SIGTERM, str(self.path))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        amid_epoch = not trainer.is_last_batch
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and (amid_epoch or counts_steps(trainer)):
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        amid_step = batches % trainer.accumulate_grad_batches != 0
+        if counts_steps(trainer) if trainer.is_last_batch else not amid_step:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
