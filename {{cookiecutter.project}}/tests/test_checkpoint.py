@@ -84,7 +84,7 @@ def test_best_is_the_checkpoint_with_the_best_monitored_metric(command, dataset,
     [
         "os.system",
         "builtins.exec",
-        "my_project.checkpoint.pickle.loads",
+        "my_project.checkpoint_io.pickle.loads",
         "torch.nn.modules.module.warnings.warn",
     ],
 )

@@ -71,8 +71,11 @@ def test_every_dataset_is_made_and_trains(command, real_data, reviews, tmp_path,
 
 def test_every_group_is_tested_here() -> None:
     run_by_every_command = {"hydra"}
+    run_by_other_tests = {"checkpoint_io"}  # test_checkpoint_io.py
     tested = {
         *("task", "data", "model", "optimizer", "scheduler", "trainer"),
         *("callbacks", "logger", "paths", "experiment", "debug"),
     }
-    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == tested | run_by_every_command
+    assert {
+        path.name for path in CONFIGS.iterdir() if path.is_dir()
+    } == tested | run_by_every_command | run_by_other_tests

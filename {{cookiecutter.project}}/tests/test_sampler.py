@@ -10,12 +10,14 @@ from my_project.data.sampler import BucketSampler
 LENGTHS = np.random.default_rng(0).geometric(0.03, 1003)
 
 
-def batches(lengths: np.ndarray = LENGTHS, epoch: int = 0, shuffle: bool = True, **options: int) -> list[np.ndarray]:
+def batches(
+    lengths: np.ndarray = LENGTHS, epoch: int = 0, shuffle: bool = True, start: int = 0, **options: int
+) -> list[np.ndarray]:
     sampler = BucketSampler(lengths, options.pop("batch_size", 32), options.pop("seed", 1), shuffle, **options)
-    sampler.set_epoch(epoch)
+    sampler.position = lambda: (epoch, start)
     found = list(sampler)
-    assert len(found) == len(sampler)
-    return found
+    assert len(found) == len(sampler) - start
+    return [rows.numbers for rows in found]
 
 
 def padding(lengths: np.ndarray, groups: list[np.ndarray]) -> float:
