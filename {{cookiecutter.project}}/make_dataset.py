@@ -3,6 +3,7 @@
 python make_dataset.py                                              Python's docstrings: configs/data/docstrings.yaml
 python make_dataset.py data=csv data.path=a.csv data.text=review    your own file
 python make_dataset.py data=hub data.name=stanfordnlp/imdb          a dataset of the Hugging Face hub
+python make_dataset.py data.max_length=256 data.vocab_size=16000    with the tokens that these options of train.py need
 """
 
 import hydra

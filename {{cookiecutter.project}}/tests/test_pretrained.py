@@ -47,3 +47,11 @@ def test_a_fine_tuned_checkpoint_needs_the_pretrained_folder_no_more(command, da
     shutil.rmtree(pretrained)
     assert Predictor(tmp_path / "run/checkpoints/best.ckpt")([{"review": "good"}, {"review": "bad fine"}]) == before
     assert command("evaluate", f"checkpoint={tmp_path / 'run'}").code == 0
+
+
+def test_the_tokens_of_a_pretrained_model_can_be_made_beforehand(command, dataset, pretrained, tmp_path) -> None:
+    assert "into tokens" in command("make_dataset", *dataset, f"data.pretrained={pretrained}").err
+    overrides = [f"model.pretrained={pretrained}", "debug=fast", "logger=[csv]", f"paths.run={tmp_path / 'run'}"]
+    result = command("train", *dataset, *overrides)
+    assert result.code == 0, result.err
+    assert "into tokens" not in result.err

@@ -15,6 +15,7 @@ from my_project.data import text
 from my_project.data.dataset import hash_text
 from my_project.data.files import TextFile
 from my_project.data.tokens import TextTokenizer
+from my_project.errors import UsageError
 
 TEXTS = [f"number {number}: the quick brown fox number {number} jumps" for number in range(300)]
 
@@ -179,3 +180,13 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(dataset, t
     tokens.rename(tokens.with_name(f".{tokens.name}.{socket.gethostname()}-{os.getpid()}.new"))
     assert len(opened(dataset, dir=str(folder)).offsets) == 151
     assert [path.name for path in (folder / "tokens").iterdir()] == [tokens.name]
+
+
+def test_a_dataset_that_is_replaced_meanwhile_is_told_in_one_line(dataset, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "made"
+    given = dict(item.split("=", 1) for item in dataset if item.startswith("data."))
+    shutil.copytree(given["data.dir"], folder, ignore=shutil.ignore_patterns("tokens"))
+    cut = TextTokenizer.cut
+    monkeypatch.setattr(TextTokenizer, "cut", lambda *args: (shutil.rmtree(folder), cut(*args))[1])
+    with pytest.raises(UsageError, match="was replaced while it was cut into tokens; run this again"):
+        opened(dataset, dir=str(folder))

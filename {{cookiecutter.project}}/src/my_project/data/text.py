@@ -60,12 +60,16 @@ class TextData(DataModule):
     def prepare_data(self) -> None:
         super().setup()
         folder = self._token_folder()
-        if not folder.exists():
-            log.info("Cutting the texts of %s into tokens (once)", short(self.dir))
-            num_texts: int = dataset.facts(self.dir)["num_samples"]
+        if folder.exists():
+            return
+        log.info("Cutting the texts of %s into tokens (once)", short(self.dir))
+        num_texts: int = dataset.facts(self.dir)["num_samples"]
+        try:
             with new_folder(folder, mark="tokenizer.json") as new:
                 texts = show_progress(dataset.read_texts(self.dir), "tokens", num_texts)
                 write_tokens(new, self._make_tokenizer(), texts, num_texts)
+        except FileNotFoundError:
+            raise UsageError(f"{short(self.dir)} was replaced while it was cut into tokens; run this again") from None
 
     def setup(self, stage: str | None = None) -> None:
         if len(self.tokens):
