@@ -51,8 +51,8 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
         # taken, 60 steps of BERT took 111 s; with short spins 4.3 s, and on a quiet machine 2.1 s either way.
         # It is read when torch is imported, that is, later.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-        # Python looks for garbage after every 700 new objects; imports make a million that are none. With this the first
-        # step of training comes after 2.2 s of CPU time instead of 2.8 s.
+        # Python looks for garbage after every 700 new objects; imports make a million that are none. With this the
+        # first step of training comes after 2.2 s of CPU time instead of 2.8 s.
         gc.set_threshold(100_000, 50, 100)
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             main()

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.plugins.precision import MixedPrecision
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -50,6 +51,14 @@ class Task(LightningModule):
         self._num_samples = 0
         self._loaded: dict[str, Any] = {}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning sets the name of each hook that it calls, 47 times a step; of a plain value there is nothing that
+        # `nn.Module` has to register.
+        if name in self.__dict__ and (value is None or type(value) is str):
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def forward(self, inputs: Inputs) -> Tensor:
         return self.model(**inputs)
 
@@ -66,6 +75,9 @@ class Task(LightningModule):
         if batch_idx % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(target))
         return loss
+
+    # Lightning asks for the arguments at every step; finding them out takes 25 us, looking them up none.
+    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def on_train_epoch_end(self) -> None:
         self.train_loss.update(self._loss_sum / self._num_samples, self._num_samples)
@@ -92,6 +104,25 @@ class Task(LightningModule):
     def describe(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
         """Return the columns that a row of predictions gets."""
         raise TypeError(f"{type(self).__name__} has to define describe()")
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        precision = self.trainer.precision_plugin
+        if gradient_clip_val and isinstance(precision, MixedPrecision) and "fused" in optimizer.defaults:
+            # Lightning refuses fused optimizers here, although bf16 scales no gradients.
+            if precision.scaler is None and gradient_clip_algorithm != "value":
+                nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+                return
+            if optimizer.defaults["fused"]:
+                raise UsageError(
+                    f"trainer.precision={precision.precision}: gradients can't be clipped with optimizer.fused=true; "
+                    "use optimizer.fused=false, or bf16-mixed"
+                )
+        super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.parameters())

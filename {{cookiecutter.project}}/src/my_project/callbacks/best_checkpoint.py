@@ -1,3 +1,4 @@
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ class BestCheckpoint(ModelCheckpoint):
     Several of them, told apart by `filename`, may watch the same metric.
     """
 
-    @property
+    @cached_property  # Lightning asks for it whenever it calls a hook
     def state_key(self) -> str:
         return f"{super().state_key}[{self.filename}]"
 

@@ -1,4 +1,5 @@
 import random
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Seeds(Callback):
         self.every = every
         self._restored: dict[str, Any] | None = None
 
-    @property
+    @cached_property  # Lightning asks for it whenever it calls a hook
     def state_key(self) -> str:
         return self._generate_state_key(every=self.every)
 

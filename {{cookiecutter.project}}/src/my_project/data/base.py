@@ -192,6 +192,12 @@ class DataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._loader("test")
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        # Lightning searches a batch for tensors; this one is known.
+        inputs, target = batch
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+        return inputs, target.to(device, non_blocking=True)
+
     def _sampler(self, split: str) -> BucketSampler:
         return BucketSampler(
             self.lengths(self.splits[split]),
