@@ -24,7 +24,8 @@ def main(folder: Path, batch_sizes: list[int], seeds: list[int], options: list[s
         data = instantiate(compose("train", options).data)
     start = time.process_time()
     data.prepare_data()
-    facts: dict[str, Any] = {"tokenizing_cpu_seconds": time.process_time() - start}
+    seconds = time.process_time() - start
+    facts: dict[str, Any] = {}
     data.setup()
     rows = data.splits["train"]
     np.save(folder / "targets.npy", np.asarray(data.targets)[rows].astype(np.int64))
@@ -35,6 +36,7 @@ def main(folder: Path, batch_sizes: list[int], seeds: list[int], options: list[s
             folder / "tokens.npy", np.concatenate([data.tokens[data.offsets[r] : data.offsets[r + 1]] for r in rows])
         )
         (folder / "tokenizer.json").write_text(data.tokenizer.definition, encoding="utf-8")
+        facts["tokenizing_cpu_seconds"] = round(seconds, 2)
         facts["tokens"] = {"mean": lengths.mean(), "max": lengths.max()}
         facts["tokens"] |= {f"p{share}": np.percentile(lengths, share) for share in (50, 95)}
         facts["tokens"] = {name: round(float(value), 1) for name, value in facts["tokens"].items()}

@@ -108,6 +108,11 @@ def test_the_readme_names_every_contender_and_job() -> None:
     assert [name for name in names if name not in readme] == []
 
 
+def test_the_readme_shows_the_table_that_was_measured_last() -> None:
+    readme = Path(BENCHMARKS, "README.md").read_text(encoding="utf-8")
+    assert Path(BENCHMARKS, "results/table.md").read_text(encoding="utf-8") in readme
+
+
 def test_the_texts_are_long_tailed_and_always_the_same() -> None:
     texts = list(module("sentences").sentences(4000))
     assert texts == list(module("sentences").sentences(4000))
