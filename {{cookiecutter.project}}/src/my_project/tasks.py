@@ -27,6 +27,7 @@ class Task(LightningModule):
         optimizer: Maps parameters to an optimizer.
         scheduler: Lightning's scheduler configuration, in which `scheduler` maps the optimizer to a scheduler; one that
             steps with every batch (`interval: step`) is given the total number of steps, too.
+        compiled: Whether `torch.compile` translates the model for training.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Task(LightningModule):
         metrics: MetricCollection,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Mapping[str, Any],
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -47,6 +49,7 @@ class Task(LightningModule):
         self.test_metrics = metrics.clone(prefix="test/")
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.compiled = compiled
         self._loss_sum = torch.zeros(())  # over the samples of this epoch, of which there are
         self._num_samples = 0
         self._loaded: dict[str, Any] = {}
@@ -61,6 +64,10 @@ class Task(LightningModule):
 
     def forward(self, inputs: Inputs) -> Tensor:
         return self.model(**inputs)
+
+    def on_fit_start(self) -> None:
+        if self.compiled:
+            self.model.compile(dynamic=True)  # batches differ in length
 
     def on_train_epoch_start(self) -> None:
         self._loss_sum = torch.zeros((), device=self.device)
