@@ -37,6 +37,7 @@ class DataModule(LightningDataModule):
         shuffle: Whether training goes through the samples in another order each epoch.
         seed: Seed of the order of the batches, and of `augment`.
         tokens_per_batch: Instead of `batch_size`: samples times the length of the longest, at most.
+        pool: Batches whose samples are sorted by length together; 1 leaves them in random order.
     """
 
     input_column = "text"  # what a row to predict from has to have
@@ -52,6 +53,7 @@ class DataModule(LightningDataModule):
         shuffle: bool = True,
         seed: int = 0,
         tokens_per_batch: int | None = None,
+        pool: int = 200,
     ) -> None:
         super().__init__()
         if (folds is not None and not 0 <= fold < folds) or folds == 1:
@@ -62,6 +64,8 @@ class DataModule(LightningDataModule):
             raise UsageError(f"data.labels={labels}: choose from {', '.join(dataset.SCHEMA)}")
         if batch_size < 1 or num_workers < 0:
             raise UsageError(f"data.batch_size={batch_size} data.num_workers={num_workers}: out of range")
+        if pool < 1:
+            raise UsageError(f"data.pool={pool}: expected 1 or more")
         if tokens_per_batch is not None and tokens_per_batch < 1:
             raise UsageError(f"data.tokens_per_batch={tokens_per_batch}: expected 1 or more, or null")
         self.dir = Path(dir)
@@ -73,6 +77,7 @@ class DataModule(LightningDataModule):
         self.shuffle = shuffle
         self.seed = seed
         self.tokens_per_batch = tokens_per_batch
+        self.pool = pool
         self.classes: list[str] = []
         self.splits: dict[str, np.ndarray] = {}
         self.targets: Tensor | None = None
@@ -204,6 +209,7 @@ class DataModule(LightningDataModule):
             self.batch_size,
             self.seed,
             shuffle=self.shuffle and split == "train",
+            pool=self.pool,
             tokens_per_batch=self.tokens_per_batch,
             rank=self.trainer.global_rank if self.trainer else 0,
             num_ranks=self.trainer.world_size if self.trainer else 1,
