@@ -27,8 +27,6 @@ def command(work: Work) -> list[str]:
     arguments += [f"data.batch_size={job.batch_size}", f"seed={work.seed}", f"paths.data={folder}/data"]
     arguments += ["trainer.max_epochs=1", f"trainer.gpus={0 if job.device == 'cpu' else 1}"]
     arguments += [f"paths.run={folder}/runs/{os.getpid()}"]
-    if "fused" not in (folder / "project/configs/optimizer/adamw.yaml").read_text(encoding="utf-8"):
-        arguments.append(f"+optimizer.fused={str(job.precision == '32-true').lower()}")
     if job.precision != "32-true":
         arguments.append(f"trainer.precision={job.precision}")
     if job.compiled:
