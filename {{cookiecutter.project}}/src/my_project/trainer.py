@@ -74,6 +74,8 @@ def build_trainer(
         folder = options.get("default_root_dir")
         options["profiler"] = PROFILERS[options["profiler"]](dirpath=folder, filename="profile")
     plugins = options.pop("plugins", None) or []
+    # `last.ckpt` holds the states of the other callbacks, which have to have seen the same epoch.
+    callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, LastCheckpoint))
     # The data module's own sampler shares the batches out among the processes.
     try:
         return Trainer(
