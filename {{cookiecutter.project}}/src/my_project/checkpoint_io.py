@@ -50,7 +50,10 @@ class CheckpointIO(TorchCheckpointIO):
             new.replace(path)
         except (OSError, RuntimeError) as error:
             kept = f"; {short(path)} of an earlier step is still good" if path.is_file() else ""
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            cause: BaseException | None = error  # torch wraps what the disk said
+            while cause and not getattr(cause, "strerror", None):
+                cause = cause.__context__
+            reason = getattr(cause, "strerror", None) or str(error).splitlines()[0]
             raise UsageError(f"{short(path)} could not be written ({reason}){kept}; make room, then resume") from error
         finally:
             new.unlink(missing_ok=True)

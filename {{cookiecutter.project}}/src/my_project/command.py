@@ -69,8 +69,6 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
         except KeyboardInterrupt:
             print(f"{file.name}: interrupted", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
-        except BrokenPipeError:  # python train.py --help | head
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except Exception as error:
             sys.exit(explain(error, file))
         finally:
@@ -112,6 +110,9 @@ class Jobs(Callback):
 
 def explain(error: BaseException, file: Path) -> int:
     """Print one line for a mistake of the user, else the traceback, and return the exit code: 2 or 1."""
+    if isinstance(error, BrokenPipeError):  # python train.py --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     if line := mistake(error, file):
         print(f"{file.name}: {line}", file=sys.stderr)
         return 2

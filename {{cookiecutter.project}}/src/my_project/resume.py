@@ -11,6 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from .arguments import is_override
 from .errors import UsageError, did_you_mean, short
 
+FOR_ONE_START = ("resume", "init", "checkpoint_io", "paths.run")  # options that a resumed run does not take over
+
 
 def resumed(file: Path, arguments: list[str]) -> list[str]:
     """Return the arguments with which a run goes on: those that it had, its folder and checkpoint, and the new ones.
@@ -31,7 +33,7 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
     runs = Path(_value(given.get("paths.runs", f"paths.runs={quote(file.parent / 'runs')}")))
     folder, checkpoint = _find(str(name), runs, _value(given.get("paths.run", "paths.run=null")))
     old = _overrides(folder, checkpoint)
-    kept = [override for override in old if key(override) not in {*given, "resume", "init", "paths.run"}]
+    kept = [o for o in old if key(o) not in {*given, *FOR_ONE_START} and not key(o).startswith("checkpoint_io.load")]
     new = [argument for argument in arguments if key(argument) != "resume"]
     if checkpoint:
         kept.append(f"resume={quote(checkpoint)}")
@@ -73,7 +75,8 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         f"{name} {before.get(name)} -> {after.get(name)}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
-        and not name.startswith(("paths.", "resume", "overrides", "task.", "trainer.callbacks", "trainer.logger"))
+        and not name.startswith(("task.", "trainer.callbacks", "trainer.logger", "trainer.checkpoint_io"))
+        and name.partition(".")[0] not in ("paths", "overrides", *FOR_ONE_START)
         and "dir" not in name.rpartition(".")[2]
     ]
 
