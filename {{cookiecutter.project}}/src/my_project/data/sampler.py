@@ -101,7 +101,8 @@ class BucketSampler(Sampler[Rows]):
         elif not self.shuffle:
             yield np.argsort(-self.lengths, kind="stable"), self.batch_size
         else:
-            order = np.arange(len(self.lengths)) if generator is None else generator.permutation(len(self.lengths))
+            order = np.arange(len(self.lengths), dtype=np.int32)
+            order = order if generator is None else generator.permutation(order)
             for start in range(0, len(order), self.batch_size * self.pool):
                 rows = order[start : start + self.batch_size * self.pool]
                 yield rows[np.argsort(self.lengths[rows], kind="stable")], self.batch_size

@@ -1,0 +1,39 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def python(code: str, *arguments: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("model", "needed"), [("bow", set()), ("bert", {"transformers"})])
+def test_training_imports_nothing_heavy_that_it_does_not_use(dataset, tmp_path, model: str, needed: set[str]) -> None:
+    code = "import runpy, sys; sys.argv[0] = 'train.py'; runpy.run_path('train.py', run_name='__main__'); print(*sys.modules)"
+    options = [f"model={model}", "debug=fast", "logger=[csv]", f"paths.runs={tmp_path}"]
+    modules = set(python(code, *dataset, *options).splitlines()[-1].split())
+    heavy = {"datasets", "matplotlib", "pandas", "scipy", "sklearn", "tensorboard", "transformers"}
+    assert heavy & modules == needed
+
+
+def test_text_metrics_of_torchmetrics_find_the_real_transformers() -> None:
+    code = """
+import sys
+from my_project.lean import import_torchmetrics
+import_torchmetrics()
+from torchmetrics.functional.text import bert
+print("transformers" in sys.modules)
+from transformers import AutoConfig
+config = AutoConfig.for_model("bert", vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1)
+print(type(bert.AutoModel.from_config(config)).__name__)
+"""
+    assert python(code).split() == ["False", "BertModel"]
