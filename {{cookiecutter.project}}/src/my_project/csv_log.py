@@ -47,6 +47,7 @@ class Writer(ExperimentWriter):
     def __init__(self, log_dir: str) -> None:
         super().__init__(log_dir)
         self._kept: list[dict[str, Any]] = []
+        self.metrics_keys = list(next(iter(self._read()), {}))
 
     def _check_log_dir_exists(self) -> None:
         pass  # it would delete the file; `rewind` decides what stays

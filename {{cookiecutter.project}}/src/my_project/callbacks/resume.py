@@ -21,8 +21,10 @@ class Resume(Callback):
         self._patience: dict[str, int] = {}
         self._plateau_is_due = False
         self._left_out = False
+        self._rewound = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._rewound = False
         self._patience = {callback.state_key: callback.patience for callback in _early_stopping(trainer)}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -39,9 +41,7 @@ class Resume(Callback):
         self._left_out = checkpoint.get("left_out", False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for logger in trainer.loggers:
-            if isinstance(logger, CSVLogger):
-                logger.rewind(trainer.global_step)
+        self._rewind(trainer)
         if self._left_out:
             _follow_schedules(trainer)
         if self._restored is None:
@@ -67,6 +67,15 @@ class Resume(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_train_epoch_start(trainer, pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._rewind(trainer)  # a training that had finished did not start; what follows it is repeated
+
+    def _rewind(self, trainer: Trainer) -> None:
+        for logger in trainer.loggers if not self._rewound else ():
+            if isinstance(logger, CSVLogger):
+                logger.rewind(trainer.global_step)
+        self._rewound = True
 
 
 def _early_stopping(trainer: Trainer) -> list[EarlyStopping]:
