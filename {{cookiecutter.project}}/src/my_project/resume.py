@@ -33,7 +33,9 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
     runs = Path(_value(given.get("paths.runs", f"paths.runs={quote(file.parent / 'runs')}")))
     folder, checkpoint = _find(str(name), runs, _value(given.get("paths.run", "paths.run=null")))
     old = _overrides(folder, checkpoint)
-    kept = [o for o in old if key(o) not in {*given, *FOR_ONE_START} and not key(o).startswith("checkpoint_io.load")]
+    if checkpoint:
+        old = [o for o in old if key(o) not in FOR_ONE_START and not key(o).startswith("checkpoint_io.load")]
+    kept = [override for override in old if key(override) not in {*given, "resume", "paths.run"}]
     new = [argument for argument in arguments if key(argument) != "resume"]
     if checkpoint:
         kept.append(f"resume={quote(checkpoint)}")
