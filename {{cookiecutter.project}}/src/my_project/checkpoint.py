@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.utils import get_object, instantiate
 
-from .checkpoint_io import choose, read
+from .checkpoint_io import choose, misfits, read
 from .data.base import DataModule
 from .errors import UsageError, did_you_mean, short
 from .tasks import Task
@@ -92,7 +92,7 @@ def load_weights(task: Task, data: DataModule, path: Path, exclude: list[str]) -
     checkpoint = read(path)
     kept = choose(checkpoint, {"include": ["state_dict"], "exclude": exclude}, "checkpoint_io.load")["state_dict"]
     own = task.state_dict()
-    others = [name for name in kept if name not in own or own[name].shape != kept[name].shape]
+    others = misfits(kept, own)
     others += [name for name in own if name not in checkpoint["state_dict"]]
     if others:
         raise UsageError(

@@ -127,6 +127,11 @@ def fill(loaded: Any, fresh: Any) -> Any:
     return loaded
 
 
+def misfits(loaded: dict[str, Any], own: dict[str, Any]) -> list[str]:
+    """Return the names of the tensors in `loaded` that `own`, the weights of a task, does not have in this shape."""
+    return [name for name, value in loaded.items() if name not in own or own[name].shape != value.shape]
+
+
 def matches(path: str, patterns: list[str]) -> bool:
     """Whether the path, or one that it lies under, matches one of the patterns."""
     choices = [choice for pattern in patterns for choice in pattern.split("|")]

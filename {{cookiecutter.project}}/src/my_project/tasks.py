@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, MetricCollection
 
-from .checkpoint_io import CheckpointIO, fill
+from .checkpoint_io import CheckpointIO, fill, misfits
 from .data.base import Batch, DataModule, Inputs
 from .errors import UsageError
 
@@ -157,6 +157,8 @@ class Task(LightningModule):
         if checkpoint.get("left_out"):
             checkpoint["state_dict"] = fill(checkpoint.get("state_dict", {}), self.state_dict())
             self._loaded = checkpoint  # the optimizer, which is yet to be made, fills its part
+        if others := misfits(checkpoint["state_dict"], self.state_dict()):
+            raise UsageError(f"resume: the checkpoint's {others[0]} does not fit this model; resume with the same one")
         sums = checkpoint.get("train_loss", [])
         if trainer.global_rank < len(sums):
             loss, samples = sums[trainer.global_rank]
