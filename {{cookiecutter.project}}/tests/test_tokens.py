@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from tokenizers import Tokenizer
 
 from my_project.data import text
@@ -190,3 +191,23 @@ def test_a_dataset_that_is_replaced_meanwhile_is_told_in_one_line(dataset, tmp_p
     monkeypatch.setattr(TextTokenizer, "cut", lambda *args: (shutil.rmtree(folder), cut(*args))[1])
     with pytest.raises(UsageError, match="was replaced while it was cut into tokens; run this again"):
         opened(dataset, dir=str(folder))
+
+
+def test_a_share_of_the_tokens_is_hidden_from_training_alone(dataset) -> None:
+    given = dict(item.removeprefix("data.").split("=") for item in dataset if item.startswith("data."))
+    plain, masked = (TextFile(**given | {"vocab_size": 400, "mask": mask}) for mask in (0.0, 0.3))
+    for data in (plain, masked):
+        data.prepare_data()
+        data.setup()
+    hidden, changed, total = 0, 0, 0
+    for one, other in zip(plain.train_dataloader(), masked.train_dataloader(), strict=True):
+        before, after = one[0]["input_ids"], other[0]["input_ids"]
+        special = torch.isin(before, plain.tokenizer.special_ids)
+        assert torch.equal(before[special], after[special])
+        hidden += int((after == masked.tokenizer.mask_id).sum())
+        changed += int((before != after).sum())
+        total += int((~special).sum())
+    assert hidden == changed
+    assert 0.25 < hidden / total < 0.35
+    for one, other in zip(plain.val_dataloader(), masked.val_dataloader(), strict=True):
+        assert torch.equal(one[0]["input_ids"], other[0]["input_ids"])

@@ -37,11 +37,17 @@ class TextData(DataModule):
         vocab_size: Number of tokens of a tokenizer that is trained here, on `TRAINING_TEXTS` of the training split.
         max_length: Tokens after which a text is cut off.
         pretrained: Name or folder of a Hugging Face model whose tokenizer is used instead.
+        mask: Share of the tokens that training hides, other ones in each epoch.
         **kwargs: See `DataModule`.
     """
 
     def __init__(
-        self, vocab_size: int = 8000, max_length: int = 128, pretrained: str | None = None, **kwargs: Any
+        self,
+        vocab_size: int = 8000,
+        max_length: int = 128,
+        pretrained: str | None = None,
+        mask: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if max_length < 3 or vocab_size < 300:
@@ -49,6 +55,9 @@ class TextData(DataModule):
                 f"data.max_length={max_length} data.vocab_size={vocab_size}: a text has a first and a last token "
                 "besides its own, and the 256 bytes are tokens; use at least 3 and 300"
             )
+        if not 0 <= mask < 1:
+            raise UsageError(f"data.mask={mask}: expected a share of the tokens, from 0 to less than 1")
+        self.mask = mask
         self.vocab_size = vocab_size
         self.max_length = max_length
         self.pretrained = pretrained
@@ -97,6 +106,15 @@ class TextData(DataModule):
     def inputs(self, rows: np.ndarray) -> Inputs:
         return self._pad(self.tokens, self.offsets[rows], self.offsets[rows + 1])
 
+    def augments(self) -> bool:
+        return self.mask > 0
+
+    def augment(self, inputs: Inputs) -> Inputs:
+        assert self.tokenizer is not None, "setup() comes first"
+        ids = inputs["input_ids"]
+        hidden = (torch.rand(ids.shape) < self.mask) & ~torch.isin(ids, self.tokenizer.special_ids)
+        return inputs | {"input_ids": ids.masked_fill(hidden, self.tokenizer.mask_id)}
+
     def encode(self, rows: list[dict[str, Any]]) -> Inputs:
         assert self.tokenizer is not None, "setup() or load_state_dict() comes first"
         tokens, offsets = self.tokenizer.cut([row[self.input_column] for row in rows])
@@ -117,6 +135,9 @@ class TextData(DataModule):
         if not self.tokenizer or self.tokenizer.definition != state_dict["tokenizer"]:
             self.restored = state_dict["tokenizer"]
             self.tokenizer = TextTokenizer(state_dict["tokenizer"], self.max_length)
+
+    def inherit(self, state_dict: dict[str, Any]) -> None:
+        self.restored = state_dict["tokenizer"]
 
     def _pad(self, tokens: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Inputs:
         """Return the texts that start and end at these places in `tokens` as a batch (B, T), T being the longest."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from ..errors import UsageError
@@ -24,6 +25,21 @@ class TextTokenizer:
         self.definition = tokenizer.to_str()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        added = tokenizer.get_added_tokens_decoder()
+        self.special_ids = torch.tensor([number for number, token in added.items() if token.special])
+
+    @property
+    def mask_id(self) -> int:
+        """The token that stands for one that is hidden.
+
+        Raises:
+            UsageError: The tokenizer has none.
+        """
+        found = [self._tokenizer.token_to_id(token) for token in ("[MASK]", "<mask>")]
+        known = [number for number in found if number is not None]
+        if not known:
+            raise UsageError("data.mask: this tokenizer has no token for what is hidden; use data.mask=0")
+        return known[0]
 
     def __call__(self, texts: list[str]) -> list[np.ndarray]:
         """Return the token numbers of each text."""
