@@ -24,7 +24,7 @@ def draw(found: Mapping[tuple[str, str], Figure], contenders: Iterable[Contender
     image = Image.new("RGB", (WIDTH * SCALE, height * SCALE), "white")
     pen = ImageDraw.Draw(image)
     top = 8.0
-    widest = max([figure.middle for (name, _), figure in found.items() if name in jobs], default=1.0)
+    widest = max([figure.high for (name, _), figure in found.items() if name in jobs], default=1.0)
     unit = (WIDTH - LEFT - RIGHT) / widest
     for name, rows in panels:
         write(pen, 12, top + HEAD / 2, JOBS[name].title, 16, INK, "lm")

@@ -3,7 +3,6 @@
 import os
 import runpy
 import sys
-from pathlib import Path
 
 from work import Work
 
@@ -30,18 +29,10 @@ def command(work: Work) -> list[str]:
     if job.precision != "32-true":
         arguments.append(f"trainer.precision={job.precision}")
     if job.compiled:
-        arguments.append(f"{compile_option(folder / 'project/configs')}=true")
+        arguments.append("task.compiled=true")
     if work.dropout == 0 and job.network == "bert":
         arguments += ["+model.architecture.hidden_dropout_prob=0", "+model.architecture.attention_probs_dropout_prob=0"]
     return arguments
-
-
-def compile_option(configs: Path) -> str:
-    """Return the key that turns on torch.compile."""
-    for file in sorted(configs.glob("*/*.yaml")):
-        if any(line.startswith("compile:") for line in file.read_text(encoding="utf-8").splitlines()):
-            return f"{file.parent.name}.compile"
-    sys.exit("the project has no option that compiles")
 
 
 def train(work: Work) -> None:
