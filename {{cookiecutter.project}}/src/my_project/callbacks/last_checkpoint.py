@@ -49,11 +49,14 @@ class LastCheckpoint(Checkpoint):
         self.every_n_minutes = every_n_minutes
         self._received: int | None = None
         self._received_in: str | None = None
+        self._stops = False  # whether training ends before the next epoch
+        self._agreed_at = 0
         self._saved_at = 0.0
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._trainer, self._received, self._received_in, self._saved_at = trainer, None, None, time.monotonic()
+        self._stops, self._agreed_at = False, trainer.global_step
         if threading.current_thread() is threading.main_thread():  # others can't be sent signals
             self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
 
@@ -63,10 +66,10 @@ class LastCheckpoint(Checkpoint):
         if not is_resumable(trainer, batch_idx):
             return
         stop, due = self._received is not None, self._is_due(trainer)
-        if trainer.world_size > 1 and trainer.global_step % STEPS_BETWEEN_AGREEMENTS == 0:
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-            due = trainer.strategy.reduce_boolean_decision(due, all=False)
-        elif trainer.world_size > 1:
+        if trainer.world_size == 1 or trainer.global_step >= self._agreed_at + STEPS_BETWEEN_AGREEMENTS:
+            stop, due = _agree(trainer, stop), _agree(trainer, due)
+            self._agreed_at = trainer.global_step
+        else:
             stop, due = False, self._is_step(trainer)
         if stop or due:
             self._save(trainer)
@@ -78,7 +81,10 @@ class LastCheckpoint(Checkpoint):
             return
         batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
         amid_step = batches % trainer.accumulate_grad_batches != 0
-        if counts_steps(trainer) if trainer.is_last_batch else not amid_step:
+        if not trainer.is_last_batch and not amid_step:
+            self._save(trainer)
+        elif trainer.is_last_batch and counts_steps(trainer):
+            self._stops = _agree(trainer, self._received is not None)
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -86,13 +92,13 @@ class LastCheckpoint(Checkpoint):
             return
         epochs = trainer.current_epoch + 1
         last = epochs == trainer.max_epochs or trainer.should_stop
-        if last or epochs % self.every_n_epochs == 0 or self._received is not None:
+        self._stops = _agree(trainer, self._received is not None)
+        if last or epochs % self.every_n_epochs == 0 or self._stops:
             self._save(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # An epoch without a place to stop at; the end of the one before was such a place.
-        if self._received is not None and trainer.num_training_batches <= trainer.accumulate_grad_batches:
-            raise Interrupted(self._received, str(self.path))
+        if self._stops:  # after the last epoch nothing is left to be stopped
+            raise Interrupted(self._received or signal.SIGTERM, str(self.path))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore_handlers()
@@ -127,6 +133,11 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
+
+
+def _agree(trainer: Trainer, wish: bool) -> bool:
+    """Return whether any of the processes has the wish."""
+    return wish if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wish, all=False)
 
 
 def counts_steps(trainer: Trainer) -> bool:
