@@ -90,6 +90,7 @@ class BucketSampler(Sampler[Rows]):
             while start < len(order):
                 longest = -shortness[start]
                 size = max(1, self.tokens_per_batch // max(1, int(longest)))
+                size = size if self.shuffle else min(size, self._share())
                 # Lengths of a bucket differ by 5%, or by up to 30% where so few rows are only a few batches.
                 near, far = np.searchsorted(shortness, [-longest / 1.05, -longest / 1.3], side="right")
                 end = max(int(near), min(int(far), start + 8 * size))
@@ -99,13 +100,17 @@ class BucketSampler(Sampler[Rows]):
                 yield rows, size
                 start = end
         elif not self.shuffle:
-            yield np.argsort(-self.lengths, kind="stable"), self.batch_size
+            yield np.argsort(-self.lengths, kind="stable"), min(self.batch_size, self._share())
         else:
             order = np.arange(len(self.lengths), dtype=np.int32)
             order = order if generator is None else generator.permutation(order)
             for start in range(0, len(order), self.batch_size * self.pool):
                 rows = order[start : start + self.batch_size * self.pool]
                 yield rows[np.argsort(self.lengths[rows], kind="stable")], self.batch_size
+
+    def _share(self) -> int:
+        """Return how many rows a batch to evaluate may have, so that every process has one: it would be waited for."""
+        return max(1, len(self.lengths) // self.num_ranks)
 
 
 def _cut(rows: np.ndarray, size: int) -> list[np.ndarray]:
