@@ -105,7 +105,7 @@ def choose(checkpoint: dict[str, Any], choice: dict[str, Any], option: str) -> d
     for kind, patterns in (("include", include or []), ("exclude", exclude)):
         for pattern in patterns:
             if not any(matches(path, [pattern]) for path in paths):
-                guess = did_you_mean(pattern, {path.rpartition(".")[0] for path in paths} | set(checkpoint))
+                guess = did_you_mean(pattern, {path.rpartition(".")[0] or path for path in paths} | set(checkpoint))
                 raise UsageError(f"{option}.{kind}: nothing in the checkpoint is called {pattern}{guess}")
 
     def wanted(path: str) -> bool:
