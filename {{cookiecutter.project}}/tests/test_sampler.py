@@ -137,3 +137,56 @@ def test_training_takes_another_order_each_epoch_and_with_shuffle_off_the_same(c
         losses[shuffle] = pd.read_csv(run / "csv/metrics.csv")["train/loss"].dropna().tolist()
     assert len(set(losses["true"])) == 3
     assert len(set(losses["false"])) == 1
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3, 8])
+@pytest.mark.parametrize("options", [{}, {"tokens_per_batch": 5000}], ids=str)
+def test_every_rank_has_rows_to_evaluate_though_they_would_fit_into_one_batch(num_ranks: int, options) -> None:
+    # A rank without a batch would leave out the exchange of the metrics, for which the others wait.
+    few = LENGTHS[:9]
+    parts = [batches(few, shuffle=False, rank=rank, num_ranks=num_ranks, **options) for rank in range(num_ranks)]
+    assert all(parts)
+    assert sorted(np.concatenate([row for part in parts for row in part])) == list(range(9))
+
+
+TOKENS = 2000
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("tokens", [1, 50, 500, TOKENS, 10**6])
+def test_batches_of_so_many_tokens_have_every_row_once_and_no_more_tokens(tokens: int, shuffle: bool) -> None:
+    groups = batches(shuffle=shuffle, tokens_per_batch=tokens)
+    assert np.array_equal(np.sort(np.concatenate(groups)), np.arange(len(LENGTHS)))
+    assert all(len(group) * LENGTHS[group].max() <= tokens for group in groups if len(group) > 1)
+
+
+def test_batches_of_so_many_tokens_are_full_hardly_padded_and_as_many_each_epoch() -> None:
+    many = np.random.default_rng(0).geometric(0.03, 30_000)
+    epochs = [batches(many, tokens_per_batch=TOKENS, epoch=epoch) for epoch in range(3)]
+    assert len({len(groups) for groups in epochs}) == 1
+    assert len(epochs[0]) < 1.15 * many.sum() / TOKENS
+    for groups in epochs:
+        assert padding(many, groups) < 0.05
+    assert len({frozenset(group) for group in epochs[0]} & {frozenset(group) for group in epochs[1]}) < 10
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3])
+def test_ranks_share_out_batches_of_so_many_tokens(num_ranks: int) -> None:
+    parts = [batches(tokens_per_batch=TOKENS, rank=rank, num_ranks=num_ranks) for rank in range(num_ranks)]
+    assert len({len(part) for part in parts}) == 1
+    rows = np.concatenate([row for part in parts for row in part])
+    assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize("options", [{}, {"tokens_per_batch": TOKENS}, {"rank": 1, "num_ranks": 3}], ids=str)
+def test_an_epoch_goes_on_from_any_batch(options: dict[str, int]) -> None:
+    whole = batches(epoch=2, **options)
+    for start in (0, 1, len(whole) - 1):
+        rest = batches(epoch=2, start=start, **options)
+        assert all(np.array_equal(*pair) for pair in zip(rest, whole[start:], strict=True))
+
+
+def test_a_batch_says_which_of_all_processes_batches_it_is() -> None:
+    samplers = [BucketSampler(LENGTHS, 32, 1, True, rank=rank, num_ranks=2) for rank in range(2)]
+    places = [(rows.epoch, rows.batch) for sampler in samplers for rows in sampler]
+    assert sorted(places) == [(0, number) for number in range(len(places))]
