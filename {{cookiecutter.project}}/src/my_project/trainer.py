@@ -22,6 +22,14 @@ from .resume import position
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 NOTHING = nullcontext()
+HOOKS_OF_A_STEP = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
 
 # Which devices there are, where weights come from: `report.describe` and the commands say it in fewer words.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -78,13 +86,26 @@ def build_trainer(
     callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, LastCheckpoint))
     # The data module's own sampler shares the batches out among the processes.
     try:
-        return Trainer(
+        trainer = Trainer(
             **device | {"use_distributed_sampler": False} | options,
             callbacks=[Seeds(seed, reseed), Resume(), *callbacks],
             plugins=[checkpoint_io or CheckpointIO(), *plugins],
         )
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UsageError(f"trainer: {' '.join(str(error).split())}") from None
+    _drop_empty_hooks(trainer)
+    return trainer
+
+
+def _drop_empty_hooks(trainer: Trainer) -> None:
+    """Spare Lightning the calls of those hooks of a step that do nothing; it passes over what it can't call.
+
+    With the default callbacks they are 35 calls, a tenth of what it adds to a step.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for hook in HOOKS_OF_A_STEP:
+            if getattr(type(callback), hook) is getattr(Callback, hook) and hook not in vars(callback):
+                setattr(callback, hook, None)
 
 
 def _check_gpus(gpus: int | str) -> None:

@@ -63,6 +63,8 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if trainer.world_size == 1 and self._received is None and not self._is_due(trainer):
+            return  # the usual step, at the least cost
         if not is_resumable(trainer, batch_idx):
             return
         stop, due = self._received is not None, self._is_due(trainer)
@@ -123,10 +125,13 @@ class LastCheckpoint(Checkpoint):
         self._handlers = {}
 
     def _is_due(self, trainer: Trainer) -> bool:
-        minutes = (time.monotonic() - self._saved_at) / 60
-        return self._is_step(trainer) or (self.every_n_minutes is not None and minutes >= self.every_n_minutes)
+        if self.every_n_minutes is not None and time.monotonic() - self._saved_at >= 60 * self.every_n_minutes:
+            return True
+        return self._is_step(trainer)
 
     def _is_step(self, trainer: Trainer) -> bool:
+        if self.every_n_steps is None and trainer.max_steps == -1:
+            return False
         step = trainer.global_step
         return step == trainer.max_steps or (self.every_n_steps is not None and step % self.every_n_steps == 0)
 
