@@ -20,10 +20,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup clean
+.PHONY: help demo test check benchmark setup clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/.tools ## bake a project into build/, train BERT in it, show its test metrics
 	@PYTHON="$(PYTHON)" sh demo.sh
@@ -37,10 +37,13 @@ check: setup ## lint, format check and types, of Kindling and of the project bef
 	$(BIN)/python -m mypy
 	cd '$(TEMPLATE)' && ../$(BIN)/python -m mypy --cache-dir ../.mypy_cache
 
+benchmark: benchmarks/.venv/.installed ## measure a baked project beside other frameworks (20 minutes)
+	@benchmarks/.venv/bin/python benchmarks/run.py
+
 setup: .venv/.project ## make or mend the environment in .venv
 
 clean: ## delete what the other targets made
-	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv benchmarks/.venv build .mypy_cache .pytest_cache .ruff_cache
 
 # Small: what bakes, checks and tests the template.
 .venv/.tools: requirements.txt Makefile
@@ -55,4 +58,10 @@ clean: ## delete what the other targets made
 .venv/.project: .venv/.tools $(TEMPLATE)/requirements.txt
 	@echo "Setting up .venv for the project"
 	@$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt -r '$(TEMPLATE)/requirements.txt'
+	@touch $@
+
+# Apart: frameworks to compare with. Without compiled files Python would start at half the speed.
+benchmarks/.venv/.installed: .venv/.tools benchmarks/requirements.txt $(TEMPLATE)/requirements.txt
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python benchmarks/.venv
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python benchmarks/.venv/bin/python -r benchmarks/requirements.txt
 	@touch $@
