@@ -107,7 +107,7 @@ class TextData(DataModule):
         return self._pad(self.tokens, self.offsets[rows], self.offsets[rows + 1])
 
     def augments(self) -> bool:
-        return self.mask > 0
+        return self.mask > 0 or type(self).augment is not TextData.augment
 
     def augment(self, inputs: Inputs) -> Inputs:
         assert self.tokenizer is not None, "setup() comes first"
