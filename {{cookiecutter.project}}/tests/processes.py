@@ -14,7 +14,9 @@ from pathlib import Path
 import conftest
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["my_project.report", "my_project.trainer", "my_project.data.files", "torchmetrics"])
+IMPORTED = ["my_project.report", "my_project.trainer", "my_project.data.files"]
+
+CONTEXT.set_forkserver_preload(IMPORTED)
 
 
 class Process:
