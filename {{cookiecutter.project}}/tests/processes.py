@@ -14,7 +14,11 @@ from pathlib import Path
 import conftest
 
 CONTEXT = multiprocessing.get_context("forkserver")
-IMPORTED = ["my_project.report", "my_project.trainer", "my_project.data.files"]
+IMPORTED = [
+    "my_project.report",
+    "my_project.trainer",
+    "my_project.data.files",
+]
 
 CONTEXT.set_forkserver_preload(IMPORTED)
 
