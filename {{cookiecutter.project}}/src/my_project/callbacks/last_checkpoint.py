@@ -68,7 +68,9 @@ class LastCheckpoint(Checkpoint):
         if not is_resumable(trainer, batch_idx):
             return
         stop, due = self._received is not None, self._is_due(trainer)
-        if trainer.world_size == 1 or trainer.global_step >= self._agreed_at + STEPS_BETWEEN_AGREEMENTS:
+        if self._stops:
+            stop = True
+        elif trainer.world_size == 1 or trainer.global_step >= self._agreed_at + STEPS_BETWEEN_AGREEMENTS:
             stop, due = _agree(trainer, stop), _agree(trainer, due)
             self._agreed_at = trainer.global_step
         else:
@@ -99,7 +101,11 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._stops:  # after the last epoch nothing is left to be stopped
+        no_place = trainer.num_training_batches <= trainer.accumulate_grad_batches
+        if self._stops and (no_place or not counts_steps(trainer)):  # not after the last epoch, which ends by itself
+            # Lightning has counted the epoch that does not begin, and would skip it when `fit` is called once more.
+            for progress in (trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_progress.total):
+                progress.ready -= 1
             raise Interrupted(self._received or signal.SIGTERM, str(self.path))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -116,7 +122,7 @@ class LastCheckpoint(Checkpoint):
         if self._received is not None:
             self._restore_handlers()
             raise Interrupted(number, str(self.path))
-        self._received, self._received_in = number, str(self._trainer.state.stage)
+        self._received, self._received_in = number, getattr(self._trainer.state.stage, "value", None)
         log.warning("%s: training stops after this step; send it again to stop at once", signal.Signals(number).name)
 
     def _restore_handlers(self) -> None:
