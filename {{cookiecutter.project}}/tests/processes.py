@@ -14,13 +14,7 @@ from pathlib import Path
 import conftest
 
 CONTEXT = multiprocessing.get_context("forkserver")
-IMPORTED = [
-    "my_project.report",
-    "my_project.trainer",
-    "my_project.data.files",
-]
-
-CONTEXT.set_forkserver_preload(IMPORTED)
+CONTEXT.set_forkserver_preload(["my_project.report", "my_project.trainer", "my_project.data.files", "torchmetrics"])
 
 
 class Process:
@@ -35,6 +29,7 @@ class Process:
 
     def __init__(self, folder: Path, name: str, *overrides: str, sabotage: Callable[[], None] | None = None) -> None:
         self.out, self.err = folder / "out.txt", folder / "err.txt"
+        self.err.write_text("")
         self._process = CONTEXT.Process(target=_run, args=(self.out, self.err, sabotage, folder, name, *overrides))
         before = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -47,10 +42,14 @@ class Process:
     def until(self, happened: Callable[[], bool], seconds: float = 60) -> None:
         """Wait until something that it does is seen."""
         end = time.monotonic() + seconds
-        while not happened():
-            assert self._process.is_alive(), self.err.read_text()
-            assert time.monotonic() < end, self.err.read_text()
-            time.sleep(0.002)
+        try:
+            while not happened():
+                assert self._process.is_alive(), self.err.read_text()
+                assert time.monotonic() < end, self.err.read_text()
+                time.sleep(0.002)
+        except BaseException:
+            self._process.kill()  # pytest would wait for it
+            raise
 
     def send(self, number: int) -> None:
         assert self._process.pid is not None
@@ -61,7 +60,7 @@ class Process:
         self._process.join(seconds)
         code = self._process.exitcode
         if code is None:
-            self._process.kill()
+            self._process.kill()  # pytest would wait for it
         assert code is not None, self.err.read_text()
         return conftest.Result(code, self.out.read_text(), self.err.read_text())
 

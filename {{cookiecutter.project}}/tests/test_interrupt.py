@@ -1,11 +1,13 @@
 """Commands that are interrupted, killed and sabotaged, and what resume= makes of it."""
 
+import functools
 import json
 import os
 import re
 import resource
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -63,8 +65,21 @@ def whole(dataset: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[
     return left(folder / "run")
 
 
+def wait() -> None:
+    """Wait for a signal in the ninth step, the third one of the second epoch."""
+
+    def happens() -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing)
+        print("waits", file=sys.stderr)
+        os.read(reading, 1)
+
+    at_step(9, happens)
+
+
 def test_a_run_that_is_killed_goes_on_with_its_own_options(command: Command, dataset, tmp_path, whole) -> None:
-    process = Process(tmp_path, "train", *dataset, *SHORT)
+    process = Process(tmp_path, "train", *dataset, *SHORT, sabotage=wait)
     process.until(lambda: any(rows(path.parent.parent) > 2 for path in tmp_path.glob("runs/*/*/csv/metrics.csv")))
     process.send(signal.SIGKILL)
     assert process.wait().code == -signal.SIGKILL
@@ -82,8 +97,8 @@ def test_a_run_that_is_killed_goes_on_with_its_own_options(command: Command, dat
 def test_a_signal_ends_a_command_and_the_line_that_it_prints_goes_on(
     command: Command, dataset, tmp_path, whole, number: signal.Signals
 ) -> None:
-    process = Process(tmp_path, "train", *dataset, *SHORT, f"paths.run={tmp_path / 'run'}")
-    process.until(lambda: rows(tmp_path / "run") > 1)
+    process = Process(tmp_path, "train", *dataset, *SHORT, f"paths.run={tmp_path / 'run'}", sabotage=wait)
+    process.until(lambda: "waits\n" in process.err.read_text())
     process.send(number)
     result = process.wait()
     assert result.code == 128 + number
@@ -97,6 +112,7 @@ def test_a_signal_ends_a_command_and_the_line_that_it_prints_goes_on(
 
 def hang() -> None:
     def happens() -> None:
+        print("hangs", file=sys.stderr)
         while True:
             signal.pause()
 
@@ -105,7 +121,7 @@ def hang() -> None:
 
 def test_a_second_ctrl_c_ends_a_command_at_once(command: Command, dataset, tmp_path, whole) -> None:
     process = Process(tmp_path, "train", *dataset, *SHORT, f"paths.run={tmp_path / 'run'}", sabotage=hang)
-    process.until(lambda: (tmp_path / "run/checkpoints/last.ckpt").exists())
+    process.until(lambda: "hangs\n" in process.err.read_text())
     process.send(signal.SIGINT)
     process.until(lambda: "send it again to stop at once" in process.err.read_text())
     process.send(signal.SIGINT)
@@ -395,3 +411,47 @@ def test_a_job_that_is_always_started_with_resume_begins_and_goes_on(
     result = command("train", *job, more, "scheduler=constant")
     assert result.code == 0, result.err
     assert f", step {step}\n" in result.err
+
+
+def be_one_of_two(where: dict[str, str], sabotage: Callable[[], None] | None) -> None:
+    os.environ.update(where)
+    if sabotage:
+        sabotage()
+
+
+def start_two(folder: Path, *options: str, sabotage: Callable[[], None] | None = None) -> list[Process]:
+    """Start a command in two processes, which Lightning would start itself, on the CPU."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    processes = []
+    for rank in range(2):
+        own = folder / f"rank{rank}"
+        own.mkdir(exist_ok=True)
+        where = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+        cpus = ["+trainer.accelerator=cpu", "+trainer.devices=2", "+trainer.strategy=ddp"]
+        quiet = ["hydra.output_subdir=null", f"hydra.job.name=rank{rank}"] if rank else []
+        start = functools.partial(be_one_of_two, where, None if rank else sabotage)
+        processes.append(Process(own, "train", *options, *cpus, *quiet, sabotage=start))
+    return processes
+
+
+@pytest.mark.parametrize("batch_size", [8, 12])
+def test_several_processes_stop_together_and_go_on_exactly(dataset, tmp_path, batch_size: int) -> None:
+    # 125 texts are 16 or 11 batches: as many for each process, or an odd one, which an epoch leaves out. With 5 batches
+    # an epoch ends before the processes would agree. 12 texts test: fewer than two batches of 12.
+    options = [*dataset, *SHORT, f"data.batch_size={batch_size}", "trainer.max_epochs=4", "callbacks=[checkpoint]"]
+    whole = start_two(tmp_path, *options, f"paths.run={tmp_path / 'whole'}")
+    assert [process.wait().code for process in whole] == [0, 0]
+    cut = start_two(tmp_path, *options, f"paths.run={tmp_path / 'cut'}", sabotage=wait)
+    cut[0].until(lambda: "waits\n" in cut[0].err.read_text())
+    cut[0].send(signal.SIGTERM)  # the other one is not told
+    results = [process.wait() for process in cut]
+    assert [result.code for result in results] == [128 + signal.SIGTERM, 0], results
+    assert "go on with" in results[0].err
+    assert "Traceback" not in results[1].err
+    resumed = start_two(tmp_path, f"resume={tmp_path / 'cut'}")
+    assert [process.wait().code for process in resumed] == [0, 0]
+    assert same(left(tmp_path / "cut"), left(tmp_path / "whole"))
+    checkpoint = torch.load(tmp_path / "cut/checkpoints/last.ckpt", weights_only=True)
+    assert len({samples for _, samples in checkpoint["train_loss"]}) == 2 or batch_size == 8
