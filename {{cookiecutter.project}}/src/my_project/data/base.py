@@ -82,6 +82,10 @@ class DataModule(LightningDataModule):
         self.splits: dict[str, np.ndarray] = {}
         self.targets: Tensor | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Where worker processes are not forked, on macOS and Windows, they are sent this, and have no use for a trainer.
+        return self.__dict__ | {"trainer": None}
+
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (where it stands, row) for each sample, always in the same order; a row has a `text` and a `label`."""
         raise TypeError(f"{type(self).__name__} has to define rows()")
