@@ -166,9 +166,15 @@ def die_amid_the_test() -> None:
     Task.test_step = test_step  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("sabotage", [die_amid_a_checkpoint, die_amid_the_csv_file, die_amid_the_test])
-def test_a_run_that_dies_while_it_writes_goes_on(command: Command, dataset, tmp_path, whole, sabotage) -> None:
-    process = Process(tmp_path, "train", *dataset, *SHORT, f"paths.run={tmp_path / 'run'}", sabotage=sabotage)
+@pytest.mark.parametrize(
+    ("sabotage", "workers"),
+    [(die_amid_a_checkpoint, 0), (die_amid_a_checkpoint, 2), (die_amid_the_csv_file, 0), (die_amid_the_test, 0)],
+)
+def test_a_run_that_dies_while_it_writes_goes_on(
+    command: Command, dataset, tmp_path, whole, sabotage, workers: int
+) -> None:
+    options = [*dataset, *SHORT, f"data.num_workers={workers}", f"paths.run={tmp_path / 'run'}"]
+    process = Process(tmp_path, "train", *options, sabotage=sabotage)
     assert process.wait().code == -signal.SIGKILL
     result = command("train", f"resume={tmp_path / 'run'}")
     assert result.code == 0, result.err
