@@ -43,7 +43,6 @@ def paths(node: Any, prefix: str = "") -> set[str]:
             {"optimizer_states", "lr_schedulers", "state_dict.model.body.weight"},
         ),
     ],
-    ids=str,
 )
 def test_parts_are_chosen_by_patterns(choice: dict[str, Any], lost: set[str]) -> None:
     before = paths(CHECKPOINT)
