@@ -83,7 +83,7 @@ class DataModule(LightningDataModule):
         self.targets: Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Where worker processes are not forked, on macOS and Windows, they are sent this, and have no use for a trainer.
+        # Where worker processes are not forked, as on macOS, they are sent this, and have no use for a trainer.
         return self.__dict__ | {"trainer": None}
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
