@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -118,19 +119,21 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """Return the whole checkpoint of the latest step in a run's folder, `last.ckpt` before others of that step."""
     from .checkpoint_io import read  # here, as --help does without torch
 
-    steps = {}
-    for path in folder.glob("checkpoints/*.ckpt"):
+    steps, files = {}, list(folder.glob("checkpoints/*.ckpt"))
+    for path in files:
         try:
             steps[path] = read(path, mmap=True)["global_step"]
         except UsageError:
             print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
     for path in sorted(steps, key=lambda path: (steps[path], path.name == "last.ckpt"), reverse=True):
         try:
-            read(path)  # to its last byte
-            return path
-        except UsageError:
-            print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
-    if steps:
+            with ZipFile(path) as file:
+                if file.testzip() is None:  # to its last byte, which torch does not look at
+                    return path
+        except BadZipFile:
+            pass
+        print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
+    if files:
         raise UsageError(f"{short(folder)}: every checkpoint is damaged; begin anew without resume")
     return None
 
