@@ -66,11 +66,11 @@ class Recorder(Callback):
         checksum = zlib.crc32(batch[0]["input_ids"].numpy().tobytes())
         self.batches.append((trainer.current_epoch, batch_idx, checksum))
 
-    def on_before_optimizer_step(self, *args: Any) -> None:
+    def on_before_optimizer_step(self, trainer: Trainer, *args: Any) -> None:
+        self.rates[trainer.fit_loop.total_batch_idx] = trainer.optimizers[0].param_groups[0]["lr"]
         self._at("step")
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        self.rates[trainer.fit_loop.total_batch_idx] = trainer.optimizers[0].param_groups[0]["lr"]
+    def on_train_batch_end(self, *args: Any) -> None:
         self._at("train end")
 
     def on_validation_batch_start(self, *args: Any) -> None:

@@ -279,6 +279,29 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(command: Command, 
     assert same(left(broken), whole)
 
 
+def test_a_byte_that_the_disk_has_changed_is_found(command: Command, broken: Path, whole) -> None:
+    last = broken / "checkpoints/last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 255  # in a tensor
+    last.write_bytes(content)
+    torch.load(last, weights_only=True)  # does not find it
+    result = command("train", "resume=auto")
+    assert result.code == 0, result.err
+    assert f"{last} is damaged and is left aside" in result.err
+    assert same(left(broken), whole)
+
+
+def test_a_run_of_which_every_checkpoint_is_damaged_is_left_as_it_is(command: Command, broken: Path) -> None:
+    for path in (broken / "checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:1000])
+    before = files(broken)
+    result = command("train", "resume=auto")
+    assert result.code == 2
+    last = result.err.splitlines()[-1]
+    assert last == f"train.py: {broken}: every checkpoint is damaged; begin anew without resume"
+    assert files(broken) == before
+
+
 def write_damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 

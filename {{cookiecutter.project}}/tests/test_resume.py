@@ -154,6 +154,7 @@ def test_steps_that_end_training_amid_an_epoch_are_the_same(sweep: Sweep) -> Non
     assert sweep(steps, [("train", 2), ("train", 5), ("validation", 0), ("train", 7)]) == {}
     assert sweep(steps, [("train", 2), ("validation", 0), ("train", 7)], None) == {}
     assert sweep([*steps, "trainer.val_check_interval=0.5"], [("train", 2), ("train", 3), ("validation", 1)]) == {}
+    assert sweep(steps, [("train", 7)], None, checkpoint="best") == {}
 
 
 def test_two_and_three_interruptions_in_one_epoch_change_nothing(sweep: Sweep) -> None:
@@ -199,6 +200,15 @@ def test_after_going_back_best_is_none_of_the_time_that_was_given_up(dataset, tm
     assert best["epoch"] == 1  # of this training: the file of the first epoch has been replaced
 
 
+def test_a_run_that_was_moved_remembers_which_epoch_was_best(dataset, tmp_path) -> None:
+    options = [*dataset, *BASE, "monitor=val/loss", "mode=max", "scheduler=constant"]  # the first epoch, as it learns
+    train(tmp_path / "a", options, Recorder())
+    moved = (tmp_path / "a").rename(tmp_path / "b")
+    trainer = train(moved, [*options, "trainer.max_epochs=3"], Recorder(), moved / "checkpoints/last.ckpt")
+    assert trainer.checkpoint_callback.best_model_path == str(moved / "checkpoints/best.ckpt")
+    assert torch.load(moved / "checkpoints/best.ckpt", weights_only=True)["epoch"] == 0
+
+
 @pytest.mark.parametrize(
     ("ended", "more"),
     [
@@ -240,9 +250,9 @@ def test_a_training_that_stopped_early_stays_stopped_unless_it_is_given_more_pat
     first, again, patient = Recorder(), Recorder(), Recorder()
     train(tmp_path, [*dataset, *BASE, *STOPS], first)
     train(tmp_path, [*dataset, *BASE, *STOPS], again, last)
-    train(tmp_path, [*dataset, *BASE, *STOPS, "callbacks.early_stopping.patience=2"], patient, last)
-    assert (len(first.batches), len(again.batches), len(patient.batches)) == (2 * BATCHES, 0, BATCHES)
-    assert {batch[0] for batch in patient.batches} == {2}
+    train(tmp_path, [*dataset, *BASE, *STOPS, "callbacks.early_stopping.patience=3"], patient, last)
+    assert (len(first.batches), len(again.batches), len(patient.batches)) == (2 * BATCHES, 0, 2 * BATCHES)
+    assert {batch[0] for batch in patient.batches} == {2, 3}
 
 
 def test_every_callback_keeps_its_state_though_two_are_of_one_class(dataset, tmp_path) -> None:
