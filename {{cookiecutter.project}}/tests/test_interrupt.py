@@ -460,6 +460,8 @@ def start_two(folder: Path, *options: str, sabotage: Callable[[], None] | None =
         where = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
         cpus = ["+trainer.accelerator=cpu", "+trainer.devices=2", "+trainer.strategy=ddp"]
         quiet = ["hydra.output_subdir=null", f"hydra.job.name=rank{rank}"] if rank else []
+        if rank:
+            where["HYDRA_FULL_ERROR"] = "1"  # as it inherits it
         start = functools.partial(be_one_of_two, where, None if rank else sabotage)
         processes.append(Process(own, "train", *options, *cpus, *quiet, sabotage=start))
     return processes
