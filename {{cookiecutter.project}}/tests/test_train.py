@@ -1,10 +1,12 @@
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 QUICK = ["logger=[csv]", "trainer.max_epochs=2"]
 
@@ -167,3 +169,15 @@ def test_training_does_nothing_to_the_dataset(command, dataset, tmp_path) -> Non
     before = {path: path.read_bytes() for path in folder.glob("*.*")}
     command("train", *dataset, "model=bow", "debug=fast", "logger=[csv]")
     assert before == {path: path.read_bytes() for path in folder.glob("*.*")}
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a compiler")
+def test_a_compiled_model_computes_the_same(command, dataset, tmp_path) -> None:
+    options = ["model=bow", "model.dropout=0", "optimizer=sgd", "debug=fast", "logger=[csv]"]
+    weighed = []
+    for compiled in ("false", "true"):
+        before, run = counters["stats"]["unique_graphs"], tmp_path / compiled
+        assert command("train", *dataset, *options, f"task.compiled={compiled}", f"paths.run={run}").code == 0
+        assert (counters["stats"]["unique_graphs"] > before) == (compiled == "true")
+        weighed.append(weights(run))
+    assert all(torch.allclose(weighed[0][name], weighed[1][name], atol=1e-4) for name in weighed[0])
