@@ -4,6 +4,7 @@ Every test has the weights, the optimizer, the order of the samples, the learnin
 the CSV file and the best checkpoint compared, with dropout and shuffled batches of like length.
 """
 
+import pickle
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -175,6 +176,15 @@ def test_random_changes_do_not_depend_on_the_number_of_workers(dataset, tmp_path
     assert run(tmp_path / "plain", [*dataset, *BASE]).batches != histories[0].batches
     epochs = [{text for epoch, _, text in histories[0].batches if epoch == number} for number in (0, 1)]
     assert not epochs[0] & epochs[1]
+
+
+def test_data_can_be_sent_to_workers_that_are_not_forked(dataset, tmp_path) -> None:
+    # As on macOS. The trainer, which holds lambdas, can't.
+    data = train(tmp_path, [*dataset, *BASE], Recorder()).datamodule
+    assert data.trainer is not None
+    sent = pickle.loads(pickle.dumps(Split(data, data.splits["train"])))
+    assert sent.data.trainer is None
+    assert same(sent[np.arange(3)], Split(data, data.splits["train"])[np.arange(3)])
 
 
 @pytest.mark.parametrize("checkpoint", ["last", "best", "epoch-000", "epoch-001"])
