@@ -14,7 +14,14 @@ from pathlib import Path
 import conftest
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["my_project.report", "my_project.trainer", "my_project.data.files", "torchmetrics"])
+CONTEXT.set_forkserver_preload(
+    [
+        "my_project.report",
+        "my_project.trainer",
+        "my_project.data.files",
+        "torchmetrics",
+    ]
+)
 
 
 class Process:
