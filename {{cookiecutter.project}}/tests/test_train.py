@@ -171,8 +171,17 @@ def test_training_does_nothing_to_the_dataset(command, dataset, tmp_path) -> Non
     assert before == {path: path.read_bytes() for path in folder.glob("*.*")}
 
 
+def test_compiling_is_refused_where_it_would_fail(command, dataset, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(torch, "__file__", "/my work/torch/__init__.py")
+    result = command("train", *dataset, "model=bow", "task.compiled=true", f"paths.run={tmp_path / 'run'}")
+    assert result.code == 2
+    assert "task.compiled=true: PyTorch" in result.err.splitlines()[-1]
+
+
 @pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a compiler")
-def test_a_compiled_model_computes_the_same(command, dataset, tmp_path) -> None:
+@pytest.mark.skipif(" " in torch.__file__, reason="torch.compile fails under a path with a space")
+def test_a_compiled_model_computes_the_same(command, dataset, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     options = ["model=bow", "model.dropout=0", "optimizer=sgd", "debug=fast", "logger=[csv]"]
     weighed = []
     for compiled in ("false", "true"):

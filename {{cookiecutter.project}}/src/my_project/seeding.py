@@ -17,7 +17,7 @@ def seed_from(*key: int) -> int:
 def seed_all(*key: int) -> None:
     """Seed the generators of Python, NumPy and torch (on the CPU and the current GPU) with the numbers in `key`.
 
-    It takes 7 us; `torch.manual_seed`, which visits every backend, takes ten times as long.
+    `torch.manual_seed` visits every backend, which takes over ten times as long.
     """
     seed = seed_from(*key)
     random.seed(seed)

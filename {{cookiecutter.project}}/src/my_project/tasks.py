@@ -67,6 +67,11 @@ class Task(LightningModule):
 
     def on_fit_start(self) -> None:
         if self.compiled:
+            if self.device.type == "cpu" and " " in torch.__file__:
+                raise UsageError(
+                    f"task.compiled=true: PyTorch {torch.__version__} can't compile for a CPU when a space is in its own "
+                    f"path, {torch.__path__[0]}; use task.compiled=false, or move the project"
+                )
             self.model.compile(dynamic=True)  # batches differ in length
 
     def on_train_epoch_start(self) -> None:
@@ -83,7 +88,7 @@ class Task(LightningModule):
             self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(target))
         return loss
 
-    # Lightning asks for the arguments at every step; finding them out takes 25 us, looking them up none.
+    # Lightning asks for the arguments at every step, and finding them out takes time.
     training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def on_train_epoch_end(self) -> None:
