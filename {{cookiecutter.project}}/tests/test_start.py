@@ -37,3 +37,19 @@ config = AutoConfig.for_model("bert", vocab_size=9, hidden_size=4, num_hidden_la
 print(type(bert.AutoModel.from_config(config)).__name__)
 """
     assert python(code).split() == ["False", "BertModel"]
+
+
+def test_plots_of_torchmetrics_find_the_real_matplotlib(tmp_path) -> None:
+    code = """
+import sys
+from my_project.lean import import_torchmetrics
+import_torchmetrics()
+print("matplotlib" in sys.modules, "scipy" in sys.modules)
+import torch
+from torchmetrics.classification import MulticlassConfusionMatrix
+metric = MulticlassConfusionMatrix(num_classes=3)
+metric.update(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]))
+metric.plot()[0].savefig(sys.argv[1])
+"""
+    assert python(code, str(tmp_path / "plot.png")).split() == ["False", "False"]
+    assert (tmp_path / "plot.png").stat().st_size > 1000

@@ -69,8 +69,8 @@ class Task(LightningModule):
         if self.compiled:
             if self.device.type == "cpu" and " " in torch.__file__:
                 raise UsageError(
-                    f"task.compiled=true: PyTorch {torch.__version__} can't compile for a CPU when a space is in its own "
-                    f"path, {torch.__path__[0]}; use task.compiled=false, or move the project"
+                    f"task.compiled=true: PyTorch {torch.__version__} can't compile for a CPU when a space is in its "
+                    f"own path, {torch.__path__[0]}; use task.compiled=false, or move the project"
                 )
             self.model.compile(dynamic=True)  # batches differ in length
 
