@@ -34,6 +34,18 @@ def rename(project: str, package: str) -> None:
     Path("src/my_project").rename(Path("src", package))
 
 
+def choose_logger(logger: str) -> None:
+    """Make `logger` the default of train.py, beside the CSV file."""
+    if logger == "tensorboard":  # it is the template's
+        return
+    config = Path("configs/train.yaml")
+    text = config.read_text(encoding="utf-8")
+    old, new = "- logger: [csv, tensorboard]\n", f"- logger: [{', '.join(dict.fromkeys(['csv', logger]))}]\n"
+    if old not in text:
+        sys.exit(f"{config} has no line {old.strip()!r} to change")
+    config.write_text(text.replace(old, new), encoding="utf-8", newline="\n")
+
+
 def git(*arguments: str) -> str:
     """Run git in this folder, whatever the repository around it or the user's hooks and signatures."""
     outside = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
@@ -73,6 +85,7 @@ def next_steps(answers: dict[str, str]) -> str:
 if __name__ == "__main__":
     answers = json.loads(r"""{{ cookiecutter | tojson }}""")
     prune({answers[question] for question in ("modality", "license")})
+    choose_logger(answers["logger"])
     rename(answers["project"], answers["package"])
     if is_comparison(answers):
         sys.exit()

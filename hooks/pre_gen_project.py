@@ -10,19 +10,27 @@ PLACEHOLDER = "my_project"  # the name in the template folder, which the other h
 
 # What a project installs, directly or not, and what it may come to: names of imports and, with _ for -, of packages.
 DEPENDENCIES = """
-absl absl_py accelerate aiohappyeyeballs aiohttp aiosignal annotated_doc annotated_types antlr4 antlr4_python3_runtime
-anyio ast_serialize attr attrs captum certifi cfgv click colorama comet_ml cookiecutter coverage cruft datasets
-dateutil dill distlib dvc evaluate evidently execnet fastapi filelock frozenlist fsspec functorch google grpc grpcio h11
-hf_xet httpcore httpcore2 httpx httpx2 httpx2_jsfetch huggingface_hub hydra hydra_colorlog hydra_core hydra_zen
-identify idna iniconfig isympy jinja2 joblib kornia librt lightning lightning_fabric lightning_utilities litserve
-markdown markdown_it markdown_it_py markupsafe matplotlib mdurl mlflow mpmath multidict multiprocess mypy
-mypy_extensions mypyc networkx nodeenv numpy omegaconf onnx onnxruntime optuna packaging pandas pathspec peft pil
-pillow pip platformdirs pluggy pre_commit propcache protobuf py pyarrow pydantic pydantic_core pygments pytest
-pytest_cov pytest_xdist python_dateutil python_discovery python_dotenv pytorch_lightning pyyaml ray regex requests
-rich ruff safetensors scikit_learn scipy setuptools shellingham sklearn submitit sympy tensorboard
-tensorboard_data_server tokenizers torch torch_geometric torchdata torchgen torchmetrics torchvision tqdm transformers
-truststore typer typing_extensions typing_inspection tzdata urllib3 uv uvicorn virtualenv wandb werkzeug wheel xxhash
-yaml yarl
+absl absl_py accelerate aiohappyeyeballs aiohttp aiohttp_retry aiosignal alembic amqp annotated_doc annotated_types
+antlr4 antlr4_python3_runtime anyio appdirs ast_serialize asyncssh atpublic attr attrs billiard captum celery certifi
+cffi cfgv charset_normalizer click click_didyoumean click_plugins click_repl colorama comet_ml configobj contourpy
+cookiecutter coverage cruft cryptography cwevals cycler datasets dateutil dictdiffer dill diskcache distlib distro
+dpath dulwich dvc dvc_data dvc_http dvc_objects dvc_render dvc_studio_client dvc_task entrypoints evaluate evidently
+execnet fastapi filelock flatten_dict flufl_lock fonttools frozenlist fsspec functorch funcy git gitdb gitpython
+google googleapis_common_protos grandalf grpc grpcio gto h11 hf_xet httpcore httpcore2 httpx httpx2 httpx2_jsfetch
+huggingface_hub hydra hydra_colorlog hydra_core hydra_zen identify idna iniconfig isympy iterative_telemetry jinja2
+joblib kiwisolver kombu kornia librt lightning lightning_fabric lightning_utilities litserve markdown markdown_it
+markdown_it_py markupsafe matplotlib mdurl mlflow mlflow_skinny mpmath multidict multiprocess mypy mypy_extensions
+mypyc networkx nodeenv numpy omegaconf onnx onnxruntime opentelemetry opentelemetry_api
+opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common opentelemetry_exporter_otlp_proto_common
+opentelemetry_exporter_otlp_proto_http opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions optuna
+orjson packaging pandas pathspec peft pil pillow pip platformdirs pluggy pre_commit prompt_toolkit propcache protobuf
+psutil py pyarrow pycparser pydantic pydantic_core pydantic_settings pydot pygit2 pygments pygtrie pyparsing pytest
+pytest_cov pytest_xdist python_dateutil python_discovery python_dotenv pytorch_lightning pywin32 pyyaml ray regex
+requests rich ruamel ruamel_yaml ruff safetensors scikit_learn scipy scmrepo semver serial setuptools shellingham
+shortuuid shtab six sklearn smmap sniffio sqlalchemy sqltrie submitit sympy tabulate tensorboard
+tensorboard_data_server tokenizers tomlkit torch torch_geometric torchdata torchgen torchmetrics torchvision tqdm
+transformers truststore typer typing_extensions typing_inspection tzdata tzlocal urllib3 uv uvicorn vine virtualenv
+voluptuous wandb wcwidth werkzeug wheel xxhash yaml yarl zc_lockfile zmq
 """
 
 # The project's own folders and commands: a package of that name would hide them, or be hidden.
@@ -77,6 +85,14 @@ def refuse_email(email: str) -> str | None:
     return refuse_text(email)
 
 
+def refuse_members(members: str) -> str | None:
+    """Say why `members` cannot be names of GitHub users or teams, or return None."""
+    for name in members.split():
+        if not re.fullmatch(r"@?[A-Za-z0-9](-?[A-Za-z0-9]){0,38}(/[A-Za-z0-9._-]+)?", name):
+            return f"holds {name!a}, which is no GitHub name: give user names or org/team, with spaces between"
+    return None
+
+
 def refusals(answers: dict[str, str]) -> list[str]:
     """Return one line for each answer that has to be another."""
     checks = {
@@ -86,6 +102,7 @@ def refusals(answers: dict[str, str]) -> list[str]:
         "description": refuse_text,
         "author": refuse_text,
         "email": refuse_email,
+        "members": refuse_members,
     }
     lines = []
     for key, check in checks.items():

@@ -24,6 +24,8 @@ ANSWERS: list[dict[str, str]] = [
     *({"license": license, "python_version": python} for license in LICENSES for python in PYTHONS),
     {"project_name": "Été 2", "license": "none"},
     {"project": "Spark_1.5", "package": "a"},  # short, long and last in the alphabet: formatting and import order hold
+    {"logger": "wandb"},
+    {"logger": "csv"},
     {"package": "zebras_with_quite_a_long_name"},
 ]
 RENDERED = ["LICENSE", "Makefile", "README.md", "pyproject.toml", ".python-version"]
@@ -178,6 +180,25 @@ def test_the_license_is_the_chosen_one(license: str, bake: Bake) -> None:
         assert text.splitlines()[0] == first[license].rstrip() or text.startswith(first[license])
         assert re.search(r"^ *Copyright (\(c\) )?20\d\d,? Your Name$", text, re.MULTILINE)
         assert license in json.dumps(metadata["license"])
+
+
+@pytest.mark.parametrize(
+    ("logger", "line"),
+    [
+        ("tensorboard", "[csv, tensorboard]"),
+        ("wandb", "[csv, wandb]"),
+        ("comet", "[csv, comet]"),
+        ("mlflow", "[csv, mlflow]"),
+        ("csv", "[csv]"),
+    ],
+)
+def test_the_logger_is_the_chosen_one(logger: str, line: str, bake: Bake) -> None:
+    project = bake(logger=logger)
+    assert f"  - logger: {line}\n" in (project / "configs/train.yaml").read_text()
+    dependencies = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+    packages = {"comet": "comet-ml", "mlflow": "mlflow-skinny"}
+    chosen = [name for name in packages.values() if any(item.startswith(name) for item in dependencies)]
+    assert chosen == ([packages[logger]] if logger in packages else [])
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -18,6 +18,7 @@ ANSWERS = {
     "description": "What it is about.",
     "author": "Ada Lovelace",
     "email": "ada@example.com",
+    "members": "",
 }
 
 
@@ -116,6 +117,16 @@ def test_text_that_would_break_a_file_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["O'Brien", "José", "日本", "👩‍🔬 at $HOME; `ls`", "100 % # sure", "'''"])
 def test_other_text_is_accepted(text: str) -> None:
     assert pre.refuse_text(text) is None
+
+
+@pytest.mark.parametrize("members", ["", "ada", "@ada grace-h", "lab/team-a  ada"])
+def test_names_on_github_are_accepted(members: str) -> None:
+    assert pre.refuse_members(members) is None
+
+
+@pytest.mark.parametrize("members", ["ada,grace", "-ada", "ada-", "a@b.c", "Ada L.", "a/b/c", "a" * 41])
+def test_other_members_are_refused(members: str) -> None:
+    assert pre.refuse_members(members)
 
 
 @pytest.mark.parametrize("email", ["", "ada", "ada@", "@example.com", "a b@c.d", "Ada <a@b.c>", "a@b@c", "é@x.y"])
