@@ -1,3 +1,4 @@
+import functools
 import hashlib
 import io
 import json
@@ -6,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pandas as pd
@@ -80,6 +83,47 @@ def test_every_file_format_gives_the_same_samples(make, reviews, tmp_path, suffi
     assert result.code == 0, result.err
     assert samples(tmp_path / "made") == from_csv
     assert facts(tmp_path / "made")["hash"] == content
+
+
+@pytest.fixture
+def served(reviews, tmp_path) -> Iterator[str]:
+    """The address of the reviews on a server of this machine, which serves for this test."""
+    folder = shutil.copytree(reviews.parent, tmp_path / "served", ignore=lambda *_: {"made"})
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/{reviews.name}"
+        server.shutdown()
+
+
+def test_a_file_is_downloaded_once(make, reviews, served, tmp_path) -> None:
+    raw = tmp_path / "raw/reviews.csv"
+    digest = hashlib.sha256(reviews.read_bytes()).hexdigest()
+    options = [*COLUMNS, f"data.path={raw}", f"data.sha256={digest}"]
+    assert make(*options, f"data.url={served}").code == 0
+    assert raw.read_bytes() == reviews.read_bytes()
+    before = tree(tmp_path)
+    assert "up to date" in make(*options, "data.url=http://127.0.0.1:9/gone.csv").err
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "expected"),
+    [
+        ("", "0123", "data.url=http://127.0.0.1:{port}/{name}: invalid hash value"),
+        ("gone.csv", "null", "HTTP Error 404"),
+    ],
+)
+def test_a_download_that_is_not_the_file_leaves_nothing(
+    make, served, tmp_path, name: str, digest: str, expected: str
+) -> None:
+    url = f"{served}{name}"
+    result = make(*COLUMNS, f"data.path={tmp_path / 'raw/a.csv'}", f"data.url={url}", f"data.sha256='{digest}'")
+    assert result.code == 2
+    port, file = url.rpartition(":")[2].split("/")
+    assert expected.format(port=port, name=file) in result.err.splitlines()[-1]
+    assert not (tmp_path / "raw").exists()
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_second_call_does_nothing(make, reviews, tmp_path) -> None:

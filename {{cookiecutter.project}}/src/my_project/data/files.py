@@ -1,13 +1,20 @@
 """The user's own texts: CSV, JSON lines or Parquet."""
 
+import logging
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..errors import UsageError
 from .dataset import hash_file
 from .tables import check_columns, read_rows
 from .text import TextData
+
+log = logging.getLogger(__name__)
 
 
 class TextFile(TextData):
@@ -17,11 +24,23 @@ class TextFile(TextData):
         path: A .csv with a header, .jsonl or .parquet file.
         text: Column with the text.
         label: Column with the label.
+        url: Where the file is downloaded from if it is not there.
+        sha256: Its SHA-256, or the first digits of it; a download with another is refused.
         **kwargs: See `TextData`.
     """
 
-    def __init__(self, path: str, text: str = "text", label: str = "label", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        path: str,
+        text: str = "text",
+        label: str = "label",
+        url: str | None = None,
+        sha256: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.url = url
+        self.sha256 = sha256
         self.path = Path(path)
         self.input_column = text
         self.label = label
@@ -37,5 +56,31 @@ class TextFile(TextData):
 
     def fingerprint(self) -> str:
         if not self.path.is_file():
+            if self.url:
+                download(self.url, self.path, self.sha256)
             next(read_rows(self.path))  # says what is wrong with it
         return hash_file(self.path)
+
+
+def download(url: str, path: Path, sha256: str | None = None) -> None:
+    """Write what `url` gives to `path`, whole or not at all.
+
+    Args:
+        url: http, https, ftp or file.
+        path: Its folder is made.
+        sha256: The first digits of the SHA-256 that it has to have.
+
+    Raises:
+        UsageError: It can't be had, or is another file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log.info("Downloading %s", url)
+    try:
+        torch.hub.download_url_to_file(url, str(path), sha256 and str(sha256).lower(), progress=sys.stderr.isatty())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"data.url={url}: {error}; put the file at {path} yourself, or mend the address") from None
+    except RuntimeError as error:  # torch's words for another hash
+        raise UsageError(f"data.url={url}: {error}; it is another file than data.sha256 says") from None
+    finally:
+        with suppress(OSError):  # a download that failed leaves no empty folder
+            path.parent.rmdir()
