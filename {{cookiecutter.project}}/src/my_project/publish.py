@@ -1,0 +1,63 @@
+"""Show a picture or a table in every logger that can; the CSV file cannot."""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import CometLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+
+@rank_zero_only
+def publish_image(loggers: Iterable[Logger], name: str, path: Path) -> None:
+    """Show the picture in the file at `path` under `name`."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [str(path)])
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(name, _pixels(path), dataformats="HWC")
+            logger.experiment.flush()
+        elif isinstance(logger, CometLogger):
+            logger.experiment.log_image(str(path), name)
+        elif isinstance(logger, MLFlowLogger):
+            logger.experiment.log_artifact(logger.run_id, str(path))
+
+
+@rank_zero_only
+def publish_table(loggers: Iterable[Logger], name: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """Show a table under `name`; a logger that has none shows its Markdown, or keeps it as a CSV file."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_table(name, columns, rows)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_text(name, _markdown(columns, rows))
+            logger.experiment.flush()
+        elif isinstance(logger, CometLogger):
+            logger.experiment.log_table(f"{name}.csv", rows, columns)
+        elif isinstance(logger, MLFlowLogger):
+            logger.experiment.log_text(logger.run_id, _csv(columns, rows), f"{name}.csv")
+
+
+def _pixels(path: Path) -> Any:
+    import numpy as np  # both here, as most runs publish nothing
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _markdown(columns: list[str], rows: list[list[Any]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return " ".join(str(value).replace("|", "\\|").split())
+
+
+def _csv(columns: list[str], rows: list[list[Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue()
