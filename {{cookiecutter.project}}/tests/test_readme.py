@@ -57,13 +57,22 @@ def test_a_model_a_dataset_and_a_metric_are_added_as_the_readme_says(copy) -> No
     assert "CNN" in out
 
 
-COMMANDS = re.findall(r"(?m)(?:^|\| |`)(python \w+\.py[^`|\n]*)", README.partition("\n## Add a model")[0])
+PAGES = [README.partition("\n## Add a model")[0], *(path.read_text("utf-8") for path in ROOT.glob("docs/*.md"))]
+COMMANDS = re.findall(r"(?m)(?:^|\| |`)(python \w+\.py[^`|\n]*)", "\n".join(PAGES))
 
 
 @pytest.mark.parametrize("line", sorted(set(COMMANDS)))
-def test_every_command_of_the_readme_is_one_that_exists(line: str) -> None:
+def test_every_command_of_the_readme_and_the_pages_is_one_that_exists(line: str) -> None:
     name, *arguments = shlex.split(line)[1:]
     check_arguments(ROOT / name, arguments)
+
+
+def test_every_page_is_linked_from_the_readme_and_every_link_leads_somewhere() -> None:
+    for page in ROOT.glob("docs/*.md"):
+        assert f"](docs/{page.name})" in README, page.name
+    for file in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)", file.read_text("utf-8")):
+            assert link.startswith("http") or (file.parent / link).exists(), f"{file.name}: {link}"
 
 
 def test_the_tree_names_every_file_and_folder_that_is_there() -> None:
