@@ -29,7 +29,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     trainer = instantiate(cfg.trainer)
     if cfg.init:
         load_weights(task, data, find_checkpoint(cfg.init, cfg.paths.runs, "init"), cfg.checkpoint_io.load.exclude)
-    task.check(data)
+    task.check(data, cfg.monitor)
     describe(task, data, trainer, cfg.paths.output)
 
     # The config travels in the checkpoint, so evaluate and predict need nothing else. Paths in it are relative.

@@ -141,7 +141,8 @@ def test_a_folder_of_ones_own_configs_is_searched_too(command, dataset, tmp_path
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("monitor=val/acc", "could not find the monitored key in the returned metrics: ['loss', 'val/loss', 'val/ac"),
+        ("monitor=val/acc", "monitor=val/acc: there is no such metric; did you mean val/accuracy?"),
+        ("monitor=test/nothing", "could not find the monitored key in the returned metrics: ['loss', 'val/loss', "),
         ("trainer.max_epochs=-1", "trainer.max_epochs=-1: this scheduler has to know where training ends"),
     ],
 )
