@@ -141,13 +141,14 @@ def test_a_folder_of_ones_own_configs_is_searched_too(command, dataset, tmp_path
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
+        ("model=bow model.dropout=7", "task.model: dropout probability has to be between 0 and 1, but got 7"),
         ("monitor=val/acc", "monitor=val/acc: there is no such metric; did you mean val/accuracy?"),
         ("monitor=test/nothing", "could not find the monitored key in the returned metrics: ['loss', 'val/loss', "),
         ("trainer.max_epochs=-1", "trainer.max_epochs=-1: this scheduler has to know where training ends"),
     ],
 )
 def test_a_mistake_that_training_meets_later_is_one_line_too(command, dataset, override, expected) -> None:
-    result = command("train", *dataset, "debug=fast", "logger=[]", "callbacks=[checkpoint]", override)
+    result = command("train", *dataset, "debug=fast", "logger=[]", "callbacks=[checkpoint]", *override.split())
     assert expected in result.err.splitlines()[-1]
     assert "Traceback" not in result.err
     assert result.code == 2

@@ -158,7 +158,9 @@ def mistake(error: BaseException, file: Path) -> str | None:
         if isinstance(cause, InstantiationException) and "full_key: " in message:
             key = message.rpartition("full_key: ")[2] + ": "
         if type(cause).__name__ in REFUSALS and (
-            _raised_by_a_library(cause, file) or _is_about_an_added_option(message)
+            _raised_by_a_library(cause, file)
+            or _is_about_an_added_option(message)
+            or (key and isinstance(cause, ValueError) and _raised_in_a_library(cause))  # model.dropout=7
         ):
             return f"{key}{message}"
         if isinstance(cause, HydraException | OmegaConfBaseException) and not (cause.__cause__ or cause.__context__):
@@ -194,6 +196,12 @@ def _raised_by_a_library(error: BaseException, file: Path) -> bool:
         and not path.is_relative_to(own)
         for path in after_command
     )
+
+
+def _raised_in_a_library(error: BaseException) -> bool:
+    """Whether the last frame of the traceback is a library's: it was given a value that it does not take."""
+    last = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return bool({"site-packages", "dist-packages"} & set(last.parts))
 
 
 def _is_about_an_added_option(message: str) -> bool:
