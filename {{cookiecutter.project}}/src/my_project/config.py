@@ -1,4 +1,4 @@
-"""What the YAML files in configs/ can ask: `${num_classes:folder}`, `${stem:path}` and `${slug:name}`."""
+"""What the YAML files in configs/ can ask, as `${num_classes:folder}`, `${stem:path}` or `${name_of:pattern}`."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from .errors import UsageError, short
+from .names import name_of
 
 
 def num_classes(folder: str) -> int:
@@ -34,5 +35,5 @@ def slug(name: str) -> str:
 
 def register_resolvers() -> None:
     """Make the functions above known to OmegaConf."""
-    for resolver in (num_classes, stem, slug):
+    for resolver in (num_classes, stem, slug, name_of):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
