@@ -13,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from .errors import UsageError, did_you_mean
 
+TAKES_A_VALUE = ("-c", "--cfg", "-p", "--package", "-i", "--info", "-cd", "--config-dir", "-cn", "--config-name")
+
 
 def check_arguments(file: Path, arguments: list[str]) -> None:
     """Check names and types of what the command line overrides, before anything is written.
@@ -53,6 +55,26 @@ def check_arguments(file: Path, arguments: list[str]) -> None:
 def is_override(argument: str) -> bool:
     """Whether the argument changes the config, as `key=value` and `~key` do and a flag does not."""
     return ("=" in argument and not argument.startswith("-")) or argument.startswith("~")
+
+
+def name_positional(arguments: list[str], name: str) -> list[str]:
+    """Return the arguments with those that are neither flags nor overrides, such as folders, as one override."""
+    values = [
+        argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+        if not argument.startswith("-")
+        and before not in TAKES_A_VALUE
+        and (not is_override(argument) or Path(argument).exists())  # runs/lr=0.1
+    ]
+    if not values:
+        return arguments
+    quoted = ",".join(quote(value) for value in values)
+    return [*(argument for argument in arguments if argument not in values), f"{name}=[{quoted}]"]
+
+
+def quote(path: str | Path) -> str:
+    """Return the path as a value in Hydra's grammar."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _check_option(option: Override, defaults: DictConfig, configs: Path) -> None:

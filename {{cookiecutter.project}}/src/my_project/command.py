@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
-from .arguments import check_arguments, is_override
+from .arguments import check_arguments, is_override, name_positional
 from .config import register_resolvers
 from .errors import Interrupted, UsageError, short
 from .lean import import_torchmetrics
@@ -35,10 +35,14 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSALS = ("TypeError", "ValueError", "MisconfigurationException")
 
 
-def command(main: Callable[[], Any]) -> Callable[[], None]:
+def command(main: Callable[[], Any], positional: str | None = None) -> Callable[[], None]:
     """Decorate a `hydra.main` function: a user's mistake prints one line, exits with 2 and leaves nothing behind.
 
     Any other exception shows its traceback, from the command's file on, and exits with 1. HYDRA_FULL_ERROR=1 shows all.
+
+    Args:
+        main: The function.
+        positional: Option that takes the arguments without a name, as a list.
     """
     file = Path(inspect.unwrap(main).__code__.co_filename).resolve()
 
@@ -46,6 +50,8 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
     def run() -> None:
         os.environ["PROJECT_ROOT"] = str(file.parent)
         register_resolvers()
+        if positional:
+            sys.argv[1:] = name_positional(sys.argv[1:], positional)
         sys.argv[1:] = sorted(sys.argv[1:], key=is_override)  # Hydra takes no flag among the overrides
         # Threads of GNU OpenMP spin while they wait, and starve each other on a busy machine: with one of two cores
         # taken, 60 steps of BERT took 111 s; with short spins 4.3 s, and on a quiet machine 2.1 s either way.
@@ -80,12 +86,20 @@ def command(main: Callable[[], Any]) -> Callable[[], None]:
 
 
 class Jobs(Callback):
-    """A Hydra callback that explains why a job failed, lets a sweep go on, and ends it with a table."""
+    """A Hydra callback that explains why a job failed, lets a sweep go on, and ends it with a table.
+
+    Args:
+        needs_torch: Whether the job does.
+    """
 
     explain = False  # whether `command` has not left it to Hydra
 
+    def __init__(self, needs_torch: bool = True) -> None:
+        self.needs_torch = needs_torch
+
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        import_torchmetrics()
+        if self.needs_torch:
+            import_torchmetrics()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if job_return.status is not JobStatus.FAILED or not self.explain:
@@ -103,9 +117,9 @@ class Jobs(Callback):
         sys.exit(code)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        from .results import report  # here, as a single run needs no tables
+        from .results.sweep import report  # here, as a single run needs no tables
 
-        if report(Path(config.hydra.sweep.dir), config.monitor, config.mode):
+        if report(Path(config.hydra.sweep.dir)):
             sys.exit(1)
 
 

@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from .arguments import is_override
+from .arguments import is_override, quote
 from .errors import UsageError, did_you_mean, short
 
 FOR_ONE_START = ("resume", "init", "checkpoint_io", "paths.run")  # options that a resumed run does not take over
@@ -50,11 +50,6 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
 def key(argument: str) -> str:
     """Return what an override sets, without + and ~."""
     return argument.partition("=")[0].lstrip("+~")
-
-
-def quote(path: str | Path) -> str:
-    """Return the path as a value in Hydra's grammar."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def position(checkpoint: dict[str, Any]) -> str:
