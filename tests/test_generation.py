@@ -28,7 +28,15 @@ ANSWERS: list[dict[str, str]] = [
     {"logger": "csv"},
     {"package": "zebras_with_quite_a_long_name"},
 ]
-RENDERED = ["LICENSE", "Makefile", "README.md", "pyproject.toml", ".python-version"]
+RENDERED = [
+    ".devcontainer/devcontainer.json",
+    ".python-version",
+    "Dockerfile",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "pyproject.toml",
+]
 TABLE = {path for paths in post.OPTIONAL.values() for path in paths}
 
 
