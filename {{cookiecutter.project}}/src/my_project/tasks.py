@@ -103,16 +103,20 @@ class Task(LightningModule):
         self.log("val/loss", self.val_loss, prog_bar=True)
         self.log_dict(self.val_metrics, prog_bar=True)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch, self.test_loss, self.test_metrics)
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self._evaluate(batch, self.test_loss, self.test_metrics)
 
     def on_test_epoch_end(self) -> None:
         self.log("test/loss", self.test_loss)
         self.log_dict(self.test_metrics)
 
     def predict(self, inputs: Inputs) -> Tensor:
-        """Return what the output means, as `describe` takes it."""
-        return self(inputs)
+        """Return predictions, as `describe` takes them."""
+        return self.interpret(self(inputs))
+
+    def interpret(self, output: Tensor) -> Tensor:
+        """Return what the model's output means: the predictions."""
+        return output
 
     def describe(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
         """Return the columns that a row of predictions gets."""
@@ -224,11 +228,12 @@ class Task(LightningModule):
         """
         raise TypeError(f"{type(self).__name__} has to define output_shape()")
 
-    def _evaluate(self, batch: Batch, loss: MeanMetric, metrics: MetricCollection) -> None:
+    def _evaluate(self, batch: Batch, loss: MeanMetric, metrics: MetricCollection) -> Tensor:
         inputs, target = batch
         output = self(inputs)
         loss.update(self.loss(output, target), len(target))
         metrics.update(output, target)
+        return output
 
     def _total_steps(self) -> int:
         # Not `trainer.estimated_stepping_batches`: it loads the data early, and a resumed run then loses its place
@@ -247,8 +252,8 @@ class Task(LightningModule):
 class Classification(Task):
     """A task whose model returns one logit per class; predictions are probabilities."""
 
-    def predict(self, inputs: Inputs) -> Tensor:
-        return self(inputs).softmax(dim=-1)
+    def interpret(self, output: Tensor) -> Tensor:
+        return output.softmax(dim=-1)
 
     def describe(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
         probabilities = prediction.tolist()
