@@ -4,6 +4,7 @@ python train.py                                     the defaults in configs/trai
 python train.py model=bert trainer.gpus=4           another model, four GPUs
 python train.py -m model=bert,lstm seed=1,2         every combination, and a table
 python train.py resume=auto                         go on with the newest run where it stopped
+python train.py rerun=runs/2026-01-01/12-00-00      repeat a run, and say whether its metrics come out the same
 """
 
 import hydra
@@ -20,6 +21,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     from my_project.checkpoint import find_checkpoint, load_weights
     from my_project.report import describe, describe_resumed, write_metrics
+    from my_project.rerun import compare_rerun, describe_rerun
     from my_project.trainer import evaluate_best
 
     seed_everything(cfg.seed, workers=True, verbose=False)
@@ -38,10 +40,14 @@ def train(cfg: DictConfig) -> dict[str, float]:
     task.save_hyperparameters(config, logger=False)
     if cfg.resume:
         describe_resumed(cfg.resume, config)
+    elif cfg.rerun:
+        describe_rerun(cfg.rerun, config, trainer, data)
 
     trainer.fit(task, data, ckpt_path=cfg.resume)
     metrics, checkpoint = evaluate_best(trainer, task, data)
     write_metrics(metrics, f"{cfg.paths.output}/metrics.json", checkpoint)
+    if cfg.rerun:
+        compare_rerun(cfg.rerun, metrics, cfg.paths.output)
     return metrics
 
 

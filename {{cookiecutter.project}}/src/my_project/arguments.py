@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from .errors import UsageError, did_you_mean
 
 TAKES_A_VALUE = ("-c", "--cfg", "-p", "--package", "-i", "--info", "-cd", "--config-dir", "-cn", "--config-name")
+RERUN = "--config-name=rerun"  # a config that `rerun.py` has made
 
 
 def check_arguments(file: Path, arguments: list[str]) -> None:
@@ -22,7 +23,8 @@ def check_arguments(file: Path, arguments: list[str]) -> None:
     Raises:
         UsageError: A group has no such choice, there is no such option, or its value is not of the default's type.
     """
-    if any(argument.startswith(("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")) for argument in arguments):
+    others = [argument for argument in arguments if argument != RERUN]
+    if any(argument.startswith(("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")) for argument in others):
         return  # other files count, too: Hydra reads them, and checks what it can
     configs = file.parent / "configs"
     parsed = OverridesParser.create().parse_overrides(list(filter(is_override, arguments)))
@@ -47,7 +49,7 @@ def check_arguments(file: Path, arguments: list[str]) -> None:
         return
     for choices in itertools.product(*groups.values()):
         chosen = [f"{group}={_quote(choice)}" for group, choice in zip(groups, choices, strict=True)]
-        defaults = _compose(file, chosen)
+        defaults = _compose(file, "rerun" if RERUN in arguments else file.stem, chosen)
         for option in options:
             _check_option(option, defaults, configs)
 
@@ -125,9 +127,9 @@ def _quote(choice: Any) -> str:
     return f"[{','.join(choice)}]" if isinstance(choice, list) else str(choice)
 
 
-def _compose(file: Path, overrides: list[str]) -> DictConfig:
+def _compose(file: Path, name: str, overrides: list[str]) -> DictConfig:
     with initialize_config_dir(version_base="1.3", config_dir=str(file.parent / "configs")):
-        return compose(file.stem, overrides)
+        return compose(name, overrides)
 
 
 def _is_plain(config: DictConfig, key: str) -> bool:

@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ from .arguments import check_arguments, is_override, name_positional
 from .config import register_resolvers
 from .errors import Interrupted, UsageError, short
 from .lean import import_torchmetrics
+from .rerun import repeated
 from .resume import resumed
+from .run_folder import choose_folder
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+READ_ONLY = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
 
 # How libraries refuse an argument; the last is Lightning's, by name so that --help need not import it.
 REFUSALS = ("TypeError", "ValueError", "MisconfigurationException")
@@ -68,6 +72,7 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
         Jobs.explain = True
         try:
             sys.argv[1:] = resumed(file, sys.argv[1:])
+            sys.argv[1:] = repeated(file, sys.argv[1:])
             check_arguments(file, sys.argv[1:])
             main()
             sys.stdout.flush()
@@ -96,6 +101,12 @@ class Jobs(Callback):
 
     def __init__(self, needs_torch: bool = True) -> None:
         self.needs_torch = needs_torch
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        choose_folder(config, "run")
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        choose_folder(config, "sweep")
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if self.needs_torch:
@@ -163,6 +174,8 @@ def mistake(error: BaseException, file: Path) -> str | None:
             return message
         if isinstance(cause, OSError) and cause.errno in DISK_FULL:
             return f"{message}; make room, then resume"
+        if isinstance(cause, OSError) and cause.errno in READ_ONLY and cause.filename:
+            return f"{cause.filename}: {cause.strerror}; choose a folder that can be written to"
         if isinstance(cause, InterpolationResolutionError) and message.startswith("UsageError"):
             return message.split(": ", 1)[1].split(" full_key: ")[0]
         if isinstance(cause, MissingMandatoryValue):
@@ -187,10 +200,9 @@ def remove_empty_run(folder: Path) -> None:
     if any(path.name != ".hydra" and path.suffix != ".log" for path in folder.iterdir()):
         return
     shutil.rmtree(folder)
-    for parent in list(folder.parents)[:2]:  # the day's folder and runs/, if they are empty now
-        if any(parent.iterdir()):
-            break
-        parent.rmdir()
+    with suppress(OSError):
+        for parent in list(folder.parents)[:2]:  # the day's folder and runs/, if they are empty now
+            parent.rmdir()
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -21,22 +21,23 @@ DIFF = ["diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--n
 DIFF += ["--src-prefix=a/", "--dst-prefix=b/", "HEAD"]
 
 
-def describe_git(folder: Path, exclude: list[Path]) -> tuple[dict[str, Any], bytes]:
+def describe_code(*exclude: str | Path) -> tuple[dict[str, Any], bytes]:
     """Return commit, branch and whether there are changes, and a patch that gives them back when it is applied.
 
-    The patch has what git does not ignore, and new files if they are text. Without git, repository or commit the
-    commit is None and the patch is empty.
+    The patch has what git does not ignore in the project's folder, and new files if they are text. Without git,
+    repository or commit the commit is None and the patch is empty.
 
     Args:
-        folder: The project's, whose files count.
-        exclude: Files and folders in it that do not.
+        *exclude: Folders in it that do not count; that of the users' keys never does.
     """
+    folder = Path(os.environ.get("PROJECT_ROOT", ".")).resolve()
+    kept_out = [Path(path).resolve() for path in (*exclude, folder / "configs/user")]
     unknown = {"commit": None, "branch": None, "dirty": False}
     found = _git(folder, "rev-parse", "--absolute-git-dir", "HEAD", "--abbrev-ref", "HEAD").decode().splitlines()
     if len(found) != 3:
         return unknown, b""
     directory, commit, branch = found
-    inside = [path.resolve().relative_to(folder) for path in exclude if path.resolve().is_relative_to(folder)]
+    inside = [path.relative_to(folder) for path in kept_out if path.is_relative_to(folder)]
     places = ["--", ".", *(f":(exclude,literal){path.as_posix()}" for path in inside if path.parts)]
     others = _git(folder, "ls-files", "--others", "--exclude-standard", "-z", *places).split(b"\0")[:-1]
     texts = [name for name in others if _is_text(Path(folder, os.fsdecode(name)))]

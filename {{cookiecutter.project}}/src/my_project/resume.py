@@ -69,12 +69,14 @@ def position(checkpoint: dict[str, Any]) -> str:
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return what differs between two configurations, as "key old -> new"; where things lie does not count."""
     before, after = dict(_flat(old)), dict(_flat(new))
+    elsewhere = ("task.", "callbacks.record.", "trainer.callbacks", "trainer.logger", "trainer.checkpoint_io")
+    of_one_start = (*FOR_ONE_START, "paths", "overrides", "rerun", "name", "name_pattern")
     return [
         f"{name} {before.get(name)} -> {after.get(name)}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
-        and not name.startswith(("task.", "trainer.callbacks", "trainer.logger", "trainer.checkpoint_io"))
-        and name.partition(".")[0] not in ("paths", "overrides", *FOR_ONE_START)
+        and not name.startswith(elsewhere)
+        and name.partition(".")[0] not in of_one_start
         and "dir" not in name.rpartition(".")[2]
     ]
 

@@ -1,5 +1,4 @@
 import json
-import os
 import shlex
 import sys
 import time
@@ -14,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from ..data.atomic import new_file
 from ..errors import Interrupted
 from ..names import full_name, next_number
-from ..record import describe_data, describe_git, describe_machine, installed_packages
+from ..record import describe_code, describe_data, describe_machine, installed_packages
 
 LONGEST = 500  # characters of an error
 
@@ -23,16 +22,16 @@ class Record(Callback):
     """Write down what a run is and how it goes: `run.json`, `config.yaml`, `packages.txt` and `diff.patch`.
 
     Args:
-        folder: The run's folder.
-        runs: Where all runs are; each gets a number of its own there.
+        dirpath: The run's folder.
+        runs_dir: Where all runs are; each gets a number of its own there.
         name: Name of the run, to which its number and best value are added.
         monitor: The metric whose best value is kept.
         mode: Whether "min" or "max" is best.
     """
 
-    def __init__(self, folder: str, runs: str, name: str, monitor: str, mode: str) -> None:
-        self.file = Path(folder, "run.json")
-        self.runs = Path(runs)
+    def __init__(self, dirpath: str, runs_dir: str, name: str, monitor: str, mode: str) -> None:
+        self.file = Path(dirpath, "run.json")
+        self.runs = Path(runs_dir)
         self.name = name
         self.monitor = monitor
         self.mode = mode
@@ -52,8 +51,7 @@ class Record(Callback):
         self._seconds = before.get("seconds", 0.0)
         config: dict[str, Any] = dict(pl_module.hparams)
         weights: Any = getattr(pl_module, "model", pl_module).parameters()
-        root = Path(os.environ.get("PROJECT_ROOT", ".")).resolve()
-        git, patch = describe_git(root, [root / "configs/user", self.runs, self.file.parent])
+        git, patch = describe_code(self.runs, self.file.parent)
         overrides = _without_resume(config.get("overrides", []), before.get("overrides"))
         self._record = {
             "name": "",
