@@ -153,6 +153,7 @@ def evaluate_best(
     # A checkpoint holds averaged weights already; the callback would swap them for those that training ended with.
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks[:] = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]
-    (val,) = trainer.validate(task, datamodule=data, ckpt_path=path, verbose=False)
-    (test,) = trainer.test(task, datamodule=data, ckpt_path=path, verbose=False)
-    return {**val, **test}, path
+    val = trainer.validate(task, datamodule=data, ckpt_path=path, verbose=False)
+    test = trainer.test(task, datamodule=data, ckpt_path=path, verbose=False)
+    # One dictionary each, but none with trainer.limit_test_batches=0.
+    return {name: value for metrics in (*val, *test) for name, value in metrics.items()}, path
