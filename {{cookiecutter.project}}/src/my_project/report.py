@@ -54,12 +54,14 @@ def inspect(path: Path) -> None:
     checkpoint = read(path, mmap=True)
     if "resume" not in checkpoint:
         raise UsageError(f"inspect={path}: it holds no more than weights")
-    trainer, resume = checkpoint["hyper_parameters"]["trainer"], checkpoint["resume"]
+    config, resume = checkpoint["hyper_parameters"], checkpoint["resume"]
+    trainer, data = config["trainer"], checkpoint[config["data"]["_target_"].rpartition(".")[2]]
     per_epoch = -(-resume["batches"][1] // trainer["accumulate_grad_batches"])
     steps = trainer["max_steps"] if trainer["max_steps"] > 0 else trainer["max_epochs"] * per_epoch
     interrupted = checkpoint.get("interrupted")
     rows = {
         "checkpoint": short(path),
+        "data": f"{config['data']['dir']}, MD5 {data['md5']}" if data.get("md5") else config["data"]["dir"],
         "saved": f"{datetime.fromtimestamp(path.stat().st_mtime):%Y-%m-%d %H:%M:%S}",
         "at": position(checkpoint),
         "left": f"{max(0, steps - checkpoint['global_step'])} of {steps} steps",
@@ -91,3 +93,6 @@ def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str |
     print(f"Metrics:    {short(path)}")
     if checkpoint:
         print(f"Checkpoint: {short(checkpoint)}")
+        page = Path(checkpoint).with_suffix(".md")
+        if page.is_file() and page.stat().st_mtime >= Path(checkpoint).stat().st_mtime:
+            print(f"Report:     {short(page)}")

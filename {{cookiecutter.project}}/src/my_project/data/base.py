@@ -79,6 +79,8 @@ class DataModule(LightningDataModule):
         self.tokens_per_batch = tokens_per_batch
         self.pool = pool
         self.classes: list[str] = []
+        self.hash = ""  # of the samples' content
+        self.md5 = ""  # of their file
         self.splits: dict[str, np.ndarray] = {}
         self.targets: Tensor | None = None
 
@@ -137,7 +139,7 @@ class DataModule(LightningDataModule):
             facts = dataset.facts(self.dir)
             if facts["format"] == dataset.FORMAT and facts["settings"] == settings:
                 log.info("%s is up to date", short(self.dir))
-                return facts
+                return dataset.add_md5(self.dir, facts)
         log.info("Making %s", short(self.dir))
         return dataset.make(self.dir, self.rows(), settings)
 
@@ -158,14 +160,18 @@ class DataModule(LightningDataModule):
             there, here = ", ".join(facts["classes"]), ", ".join(self.classes)
             raise UsageError(f"{short(self.dir)} has the classes {there}, the checkpoint {here}")
         self.classes = list(facts["classes"])
-        self.hash = facts["hash"]
+        md5 = dataset.md5(self.dir, facts)
+        if self.hash not in ("", facts["hash"]):
+            there, trained_on = md5[:8], self.md5[:8] or "unknown"
+            log.warning(f"{short(self.dir)} (MD5 {there}) is not what the checkpoint was trained on (MD5 {trained_on})")
+        self.hash, self.md5 = facts["hash"], md5
         hashes, targets = dataset.read_targets(self.dir, self.classes)
         self.splits = dataset.split(hashes, self.folds, self.fold)
         self.targets = torch.from_numpy(targets)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to predict without the dataset."""
-        return {"classes": self.classes, "hash": self.hash}
+        return {"classes": self.classes, "hash": self.hash, "md5": self.md5}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self.targets is not None and self.hash != state_dict["hash"]:
@@ -174,7 +180,8 @@ class DataModule(LightningDataModule):
                 "to keep the weights alone"
             )
         self.classes = state_dict["classes"]
-        self.hash = state_dict["hash"]
+        if self.targets is None:  # so that `setup` can tell other data from those of the checkpoint
+            self.hash, self.md5 = state_dict["hash"], state_dict.get("md5", "")
 
     def inherit(self, state_dict: dict[str, Any]) -> None:
         """Take over, from the state of other data, what a model's inputs are made with."""

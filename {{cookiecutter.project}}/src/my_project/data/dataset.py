@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import UsageError, short
-from .atomic import new_folder
+from .atomic import new_file, new_folder
 from .progress import show_progress
 from .tables import open_parquet
 
@@ -98,10 +98,24 @@ def hash_text(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(" ".join(text.casefold().split()).encode(), digest_size=8).digest(), "big")
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of the file's content, read in pieces."""
+def hash_file(path: Path, kind: str = "sha256") -> str:
+    """Return the hash of the file's content, read in pieces."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def md5(folder: Path, facts: dict[str, Any]) -> str:
+    """Return the MD5 of `samples.parquet`, by which DVC knows it; datasets of earlier versions do not state it."""
+    return facts.get("md5") or hash_file(folder / "samples.parquet", "md5")
+
+
+def add_md5(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts with the MD5, and add it to the dataset in `folder` if it does not state it yet."""
+    if "md5" not in facts:
+        facts = facts | {"md5": md5(folder, facts)}
+        with suppress(OSError), new_file(folder / "dataset.json") as new:  # it may be read-only
+            _write_facts(new, facts)
+    return facts
 
 
 def _write(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: dict[str, Any]) -> dict[str, Any]:
@@ -126,12 +140,17 @@ def _write(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: d
         "format": FORMAT,
         "settings": settings,
         "hash": content.hexdigest(),
+        "md5": hash_file(folder / "samples.parquet", "md5"),
         "num_samples": sum(splits.values()),
         "splits": dict(splits),
         "classes": dict(sorted(classes.items())),
     }
-    Path(folder, "dataset.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_facts(folder / "dataset.json", facts)
     return facts
+
+
+def _write_facts(path: Path, facts: dict[str, Any]) -> None:
+    path.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _check(where: str, row: dict[str, Any], labels: str) -> tuple[str, Any, int]:

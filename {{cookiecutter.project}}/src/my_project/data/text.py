@@ -152,10 +152,15 @@ class TextData(DataModule):
 
     def _token_folder(self) -> Path:
         """Return where the tokens belong: a folder whose name changes with all they depend on."""
-        for file in self.dir.glob("tokens/*/tokenizer.json") if self.restored else ():
-            if not file.parent.suffix and file.read_text(encoding="utf-8") == self.restored:
-                return file.parent  # the training run made them
-        origin: Any = self.restored or self.pretrained or [self.vocab_size, self.folds, self.folds and self.fold]
+        own = self._folder_of(self.pretrained or [self.vocab_size, self.folds, self.folds and self.fold])
+        if not self.restored:
+            return own
+        file = own / "tokenizer.json"
+        if file.exists() and file.read_text(encoding="utf-8") == self.restored:
+            return own  # the training run made them
+        return self._folder_of(self.restored)
+
+    def _folder_of(self, origin: Any) -> Path:
         key = json.dumps([self.hash, origin, self.max_length]).encode()
         return self.dir / "tokens" / hashlib.sha256(key).hexdigest()[:12]
 
