@@ -24,9 +24,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
+from .accounts import name_user
 from .arguments import check_arguments, is_override, name_positional
 from .config import register_resolvers
 from .errors import Interrupted, UsageError, short
+from .job_end import end_job
 from .lean import import_torchmetrics
 from .rerun import repeated
 from .resume import resumed
@@ -71,7 +73,8 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print
         Jobs.explain = True
         try:
-            sys.argv[1:] = resumed(file, sys.argv[1:])
+            users = file.parent / "configs" / "user"
+            sys.argv[1:] = resumed(file, name_user(sys.argv[1:], users))
             sys.argv[1:] = repeated(file, sys.argv[1:])
             check_arguments(file, sys.argv[1:])
             main()
@@ -84,6 +87,7 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
         except Exception as error:
             sys.exit(explain(error, file))
         finally:
+            end_job(failed=True)  # unless it has ended
             Jobs.explain = False
             del os.environ["HYDRA_FULL_ERROR"]
 
@@ -113,6 +117,7 @@ class Jobs(Callback):
             import_torchmetrics()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        end_job(failed=job_return.status is JobStatus.FAILED)
         if job_return.status is not JobStatus.FAILED or not self.explain:
             return
         error: Exception = job_return._return_value

@@ -1,0 +1,1 @@
+"""Who keeps track of a run, besides the CSV file."""

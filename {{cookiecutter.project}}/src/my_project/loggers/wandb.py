@@ -1,0 +1,129 @@
+"""W&B that never asks, waits or chatters, and goes on with the run that it began."""
+
+import io
+import logging
+import netrc
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import wandb
+from pytorch_lightning.loggers import WandbLogger as LightningWandbLogger
+from pytorch_lightning.loggers.logger import rank_zero_experiment
+from pytorch_lightning.utilities import rank_zero_only
+from torch.nn import Module
+
+from ..errors import short
+from ..job_end import at_job_end
+from .network import answers
+from .run import Run
+from .wandb_file import read_rows
+
+log = logging.getLogger(__name__)
+
+START = 20  # seconds that a server which did answer has for making a run
+FLUSH = 0.2  # seconds that a row may be in memory only; W&B's own 15 would be lost by a kill
+
+
+class WandbLogger(LightningWandbLogger):
+    """One W&B run for one run's folder: online if that works, else offline with a line that says so.
+
+    Args:
+        run: What W&B is told about it.
+        **kwargs: Arguments of Lightning's logger and of `wandb.init`.
+    """
+
+    def __init__(self, run: Run, **kwargs: Any) -> None:
+        self.run = run
+        self._known = run.known_id("wandb")
+        self._logged: list[dict[str, Any]] = []
+        about = {"name": run.name, "group": run.group, "job_type": run.job_type, "tags": list(run.tags)}
+        super().__init__(save_dir=run.folder, id=self._known or secrets.token_hex(4), **about | kwargs)
+        self._wandb_init.pop("anonymous", None)  # W&B warns about it
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        if self._experiment is None:
+            self._start()
+        return self._experiment
+
+    def _start(self) -> None:
+        folder = self.run.path("wandb")
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._known:
+            self._logged = [row for file in folder.glob(f"*run-*/run-{self._id}.wandb") for row in read_rows(file)]
+        settings = wandb.setup().settings
+        mode, why = settings.mode, "as you asked"
+        if mode == "online" and (hindrance := _hindrance(settings)):
+            mode, why = "offline", hindrance
+        try:
+            self._experiment = self._init(mode)
+        except (wandb.errors.Error, ValueError) as error:
+            mode, why = "offline", " ".join(str(error).split()).partition(" Consider increasing")[0]
+            wandb.teardown()  # the session has learned what does not work
+            self._experiment = self._init(mode)
+        self.run.keep_id("wandb", str(self._id))
+        self._experiment.define_metric("trainer/global_step")
+        self._experiment.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        at_job_end(self._finish)
+        if mode == "offline":
+            files = short(folder / f"offline-run-*-{self._id}")
+            log.info("W&B is offline: %s; upload the run with: wandb sync %s", why, files)
+
+    def _init(self, mode: str) -> Any:
+        wanted: dict[str, Any] = {
+            "mode": mode,
+            "silent": True,
+            "init_timeout": START,
+            "x_transaction_log_flush_interval": FLUSH,
+        }
+        known = {name: wanted[name] for name in wanted if name in wandb.Settings.model_fields}
+        return wandb.init(**self._wandb_init, settings=wandb.Settings(**known))
+
+    @rank_zero_only
+    def log_graph(self, model: Module, input_array: Any = None) -> None:
+        """Log the task's config: Lightning calls this when the task and its data are ready."""
+        self.log_hyperparams(self.run.config(model))
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if self._logged and {**metrics, "trainer/global_step": step} in self._logged:
+            return  # before it was killed, the run got further than the checkpoint that it goes on from
+        super().log_metrics(metrics, step)
+
+    def _finish(self, failed: bool) -> None:
+        experiment: Any = self._experiment
+        self._experiment = None
+        experiment.name = self.run.final_name()
+        if patch := self.run.patch():
+            with redirect_stderr(io.StringIO()):  # it warns that it made a link
+                experiment.save(str(patch), base_path=self.run.folder, policy="now")
+        experiment.finish(exit_code=int(failed))
+        if not experiment.offline:
+            log.info("W&B: %s", experiment.url)
+        wandb.teardown()  # the next job may have another user
+
+
+def _hindrance(settings: Any) -> str | None:
+    """Return why W&B can't be online, if it can't."""
+    if not _has_key(settings):
+        return "there is no key (wandb login, or WANDB_API_KEY)"
+    return None if answers(settings.base_url) else f"{settings.base_url} does not answer"
+
+
+def _has_key(settings: Any) -> bool:
+    if settings.api_key or os.environ.get("WANDB_API_KEY") or getattr(settings, "identity_token_file", None):
+        return True
+    names = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
+    for file in [Path(name).expanduser() for name in names]:
+        try:
+            if file.is_file() and netrc.netrc(str(file)).authenticators(str(urlsplit(settings.base_url).hostname)):
+                return True
+        except (netrc.NetrcParseError, OSError):
+            continue
+    return False
