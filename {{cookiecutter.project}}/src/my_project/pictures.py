@@ -24,9 +24,10 @@ from .summary import Section, Summary, run_name, show
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
 LINES = [(BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("#56B4E9", "-"), ("#E69F00", "--")]
 MOST_CLASSES = 60  # in one picture
+LARGE_CELLS = 15  # classes of which cells have room for the share, too
 MOST_POINTS = 5000  # of a scatter plot
 LONGEST_NAME = 20  # characters of a class
-LONGEST_KEY = 28
+LONGEST_KEY = 31
 WIDTH_OF_COLUMN = 46
 STYLE: Any = {
     "axes.grid": True,
@@ -103,7 +104,7 @@ class Curves:
         end = max(row["epoch"] for row in self.history.rows) or 1
         axis.set_xlim(0, end * 1.03)
         axis.set_xlabel("epoch", labelpad=1)
-        axis.xaxis.set_major_locator(MaxNLocator(8, integer=end > 1))
+        axis.xaxis.set_major_locator(MaxNLocator(8, integer=end > 1, steps=[1, 2, 5, 10]))
         for epoch in self.history.resumed:
             axis.axvline(epoch, color=GREY, linestyle=":", linewidth=0.8)
         if self.best:
@@ -112,7 +113,7 @@ class Curves:
 
 def draw_curves(path: Path, curves: Curves, name: str) -> None:
     """Draw the curves of the run called `name`."""
-    with _figure(path, (3.7 * curves.columns(), curves.height() + 0.4)) as figure:
+    with _figure(path, (3.7 * curves.columns(), curves.height() + 0.4), "constrained") as figure:
         figure.suptitle(_title(name, curves), fontsize=10)
         curves.draw(figure)
 
@@ -122,7 +123,7 @@ def draw_report(path: Path, summary: Summary, curves: Curves) -> None:
     columns = _columns(summary)
     height = 0.55 + 0.137 * max(len(column) for column in columns)
     size = (max(3.1 * len(columns), 3.7 * curves.columns()), height + curves.height())
-    with _figure(path, size, {"Description": summary.text()}) as figure:
+    with _figure(path, size, "constrained", {"Description": summary.text()}) as figure:
         parts: Any = figure.subfigures(2, height_ratios=[height, curves.height()])
         top, bottom = parts
         top.text(
@@ -136,7 +137,7 @@ def draw_report(path: Path, summary: Summary, curves: Curves) -> None:
 
 
 def draw_matrix(path: Path, matrix: np.ndarray, classes: list[str]) -> None:
-    """Draw how many samples of each class (rows) were predicted as each class (columns), and their shares of the row.
+    """Draw how many samples of each class (rows) were predicted as each class (columns); colours are shares of the row.
 
     Of more than `MOST_CLASSES` classes those with the most mistakes are drawn.
     """
@@ -151,34 +152,31 @@ def draw_matrix(path: Path, matrix: np.ndarray, classes: list[str]) -> None:
     else:
         shares = _shares(matrix)
     names, size = [_cut(name) for name in classes], len(classes)
-    cell = 0.56 if size <= 15 else 0.3
-    margin = 0.5 + 0.075 * max(len(name) for name in names)
-    side = max(cell * size, 2.6)
-    with _figure(path, (side + margin + 0.9, side + margin + 0.4)) as figure:
-        axis = figure.add_subplot()
-        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    side = max((0.52 if size <= LARGE_CELLS else 0.28) * size, 2.6)
+    margin = 0.5 + 0.075 * max(map(_width, names))
+    width, height = margin + side + 0.3, margin + side + 0.3
+    with _figure(path, (width, height)) as figure:
+        axis = figure.add_axes((margin / width, margin / height, side / width, side / height))
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axis.grid(visible=False)
         axis.set_xticks(range(size), names, rotation=90)
         axis.set_yticks(range(size), names)
         axis.tick_params(length=0)
-        axis.set_xlabel("predicted")
-        axis.set_ylabel("actual")
         axis.set_title(f"{right} of {total} test samples right{title}", fontsize=9 if size > 5 else 8)
+        figure.text(margin / width + side / width / 2, 0.1 / height, "predicted", ha="center")
+        figure.text(0.1 / width, margin / height + side / height / 2, "actual", va="center", rotation=90)
         for (row, column), count in np.ndenumerate(matrix):
             if count:
                 share = shares[row, column]
-                text = f"{count}\n{share:.0%}" if size <= 15 else str(count)
+                text, fontsize = (f"{count}\n{share:.0%}", 7.0) if size <= LARGE_CELLS else (str(count), 5.5)
                 color = "white" if share > 0.55 else "black"
-                axis.text(column, row, text, ha="center", va="center", color=color, fontsize=7 if size <= 15 else 5.5)
-        bar = figure.colorbar(image, fraction=0.035, pad=0.02, format=lambda share, _: f"{share:.0%}")
-        bar.set_label("share of the actual class")
-        bar.outline.set_visible(False)
+                axis.text(column, row, text, ha="center", va="center", color=color, fontsize=fontsize)
 
 
 def draw_scatter(path: Path, actual: np.ndarray, predicted: np.ndarray) -> None:
     """Draw predicted over actual numbers; of many samples every n-th."""
     every = -(-len(actual) // MOST_POINTS)
-    with _figure(path, (5, 5)) as figure:
+    with _figure(path, (5, 5), "constrained") as figure:
         axis = figure.add_subplot()
         ends = [min(actual.min(), predicted.min()), max(actual.max(), predicted.max())]
         axis.plot(ends, ends, color="black", linestyle="--", linewidth=0.8, label="predicted = actual")
@@ -194,11 +192,16 @@ def draw_scatter(path: Path, actual: np.ndarray, predicted: np.ndarray) -> None:
 
 
 @contextmanager
-def _figure(path: Path, size: tuple[float, float], metadata: dict[str, str] | None = None) -> Iterator[Figure]:
+def _figure(
+    path: Path,
+    size: tuple[float, float],
+    layout: Any = "none",
+    metadata: dict[str, str] | None = None,
+) -> Iterator[Figure]:
     """Give a figure to draw on, which then is the file at `path`."""
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that the font lacks a letter, which is drawn as a box
-        figure = Figure(figsize=size, dpi=100, layout="constrained")
+        figure = Figure(figsize=size, dpi=100, layout=layout)
         FigureCanvasAgg(figure)
         yield figure
         with new_file(path) as new:
@@ -244,6 +247,10 @@ def _lines(section: Section) -> list[str]:
 
 def _shares(matrix: np.ndarray) -> np.ndarray:
     return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+
+
+def _width(name: str) -> int:
+    return len(name) + sum(letter > "\u2e7f" for letter in name)  # Chinese, say, is wider
 
 
 def _title(name: str, curves: Curves) -> str:
