@@ -18,6 +18,8 @@ from .network import answers
 from .rows import Rows
 from .run import Run
 
+for chatter in ("alembic", "mlflow"):  # they tell how they make the database
+    logging.getLogger(chatter).setLevel(logging.WARNING)
 try:
     import alembic  # noqa: F401
     import mlflow  # noqa: F401
@@ -51,8 +53,6 @@ class MLFlowLogger(LightningMLFlowLogger):
             kwargs["artifact_location"] = (runs / "mlflow").as_uri()
         about = {name: value for name, value in {"group": run.group, "job_type": run.job_type}.items() if value}
         tags = about | dict.fromkeys(run.tags, "true")
-        for chatter in ("mlflow", "alembic"):
-            logging.getLogger(chatter).setLevel(logging.WARNING)
         super().__init__(project, run_name=run.name, tracking_uri=uri, run_id=self._known, tags=tags, **kwargs)
 
     @property

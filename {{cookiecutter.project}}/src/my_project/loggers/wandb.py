@@ -75,15 +75,11 @@ class WandbLogger(LightningWandbLogger):
             files = short(folder / f"offline-run-*-{self._id}")
             log.info("W&B is offline: %s; upload the run with: wandb sync %s", why, files)
 
-    def _init(self, mode: str) -> Any:
-        wanted: dict[str, Any] = {
-            "mode": mode,
-            "silent": True,
-            "init_timeout": START,
-            "x_transaction_log_flush_interval": FLUSH,
-        }
-        known = {name: wanted[name] for name in wanted if name in wandb.Settings.model_fields}
-        return wandb.init(**self._wandb_init, settings=wandb.Settings(**known))
+    def _init(self, mode: Any) -> Any:
+        settings = wandb.Settings(mode=mode, silent=True, init_timeout=START)
+        if "x_transaction_log_flush_interval" in wandb.Settings.model_fields:  # which older versions lack
+            settings.x_transaction_log_flush_interval = FLUSH
+        return wandb.init(**self._wandb_init, settings=settings)
 
     @rank_zero_only
     def log_graph(self, model: Module, input_array: Any = None) -> None:
