@@ -1,6 +1,7 @@
 """What all data have in common: three splits, made once, and loaders of their batches."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ class DataModule(LightningDataModule):
         self.md5 = ""  # of their file
         self.splits: dict[str, np.ndarray] = {}
         self.targets: Tensor | None = None
+        self.fed: deque[np.ndarray] | None = None  # rows of the training batches, where a callback asks for them
 
     def __getstate__(self) -> dict[str, Any]:
         # Where worker processes are not forked, as on macOS, they are sent this, and have no use for a trainer.
@@ -233,8 +235,9 @@ class DataModule(LightningDataModule):
         return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.ready
 
     def _loader(self, split: str) -> DataLoader:
+        train = split == "train"
         return Loader(
-            Split(self, self.splits[split], split == "train" and self.augments()),
+            Split(self, self.splits[split], train and self.augments(), self.fed if train else None),
             batch_size=None,  # the sampler yields whole batches, and the dataset gathers one in one go
             sampler=self._sampler(split),
             collate_fn=_as_it_is,
@@ -254,16 +257,26 @@ class Loader(DataLoader[Batch]):
     """
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        yield from super().__iter__()
+        fed = getattr(self.dataset, "fed", None)
+        if fed is None:
+            yield from super().__iter__()
+            return
+        fed.clear()
+        for inputs, target, rows in super().__iter__():
+            fed.append(rows)
+            yield inputs, target
 
 
 class Split(Dataset[Batch]):
     """The samples of one split, indexed by whole batches."""
 
-    def __init__(self, data: DataModule, rows: np.ndarray, augment: bool = False) -> None:
+    def __init__(
+        self, data: DataModule, rows: np.ndarray, augment: bool = False, fed: deque[np.ndarray] | None = None
+    ) -> None:
         self.data = data
         self.rows = rows
         self.augment = augment
+        self.fed = fed
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -277,7 +290,8 @@ class Split(Dataset[Batch]):
             with seeded(self.data.seed, index.epoch, index.batch):
                 inputs = self.data.augment(inputs)
         target = self.data.targets[torch.from_numpy(rows)]
-        return inputs, target if target.is_floating_point() else target.long()
+        target = target if target.is_floating_point() else target.long()
+        return (inputs, target) if self.fed is None else (inputs, target, rows)  # type: ignore[return-value]
 
 
 def _as_it_is(batch: Any) -> Any:
