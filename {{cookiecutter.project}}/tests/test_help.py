@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["make_dataset", "train", "evaluate", "predict"]
+COMMANDS = ["make_dataset", "train", "evaluate", "predict", "compare"]
 
 
 HELP = """
@@ -15,7 +15,8 @@ sys.argv = [sys.argv[1], "--help"]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 finally:
-    heavy = set("torch pytorch_lightning transformers pandas pyarrow datasets".split()) & set(sys.modules)
+    heavy = set("torch pytorch_lightning transformers pandas pyarrow datasets scipy matplotlib".split())
+    heavy &= set(sys.modules)
     assert not heavy, heavy
 """
 

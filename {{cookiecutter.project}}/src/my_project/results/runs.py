@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def read_run(folder: Path) -> Run:
     choices = _choices(folder)
     for key, value in (overrides | choices).items():
         settings.setdefault(key, value)
-    error = record.get("error") or _last_line(folder / "error.txt")
+    error = record.get("error") or _cause(folder / "error.txt")
     status = record.get("status") or ("finished" if metrics else "failed" if error else "unfinished")
     if status == "finished":
         error = None  # that of a start before
@@ -233,11 +234,14 @@ def _last_sign(folder: Path) -> float:
     return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
 
 
-def _last_line(path: Path) -> str | None:
+def _cause(path: Path) -> str | None:
+    """Return the first error in a file with tracebacks, which is the cause of those that follow it."""
     try:
-        return (path.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["unknown"])[-1]
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return None
+    found = re.search(r"^(?:\w+\.)*(\w+: .+)", text, re.MULTILINE)
+    return found[1] if found else (text.splitlines() or ["unknown"])[-1]
 
 
 def _plain(value: str) -> Any:

@@ -10,8 +10,10 @@ REPEATS = ("seed", "data.fold")  # what is varied to measure the spread, not to 
 
 # What says where things lie and how a run is shown, but not what it computes.
 UNIMPORTANT = (
-    *(*REPEATS, "data.seed", "trainer.seed", "paths", "logger", "user", "overrides", "resume", "rerun", "hydra"),
-    *("data.dir", "data.path", "data.url", "data.sha256", "trainer.default_root_dir", "callbacks.progress"),
+    *(*REPEATS, "data.seed", "trainer.seed", "paths", "logger", "overrides", "resume", "rerun", "hydra"),
+    *("user", "account", "tags", "group", "job_type", "name", "name_pattern"),
+    *("data.dir", "data.path", "data.url", "data.sha256", "trainer.default_root_dir"),
+    *("callbacks.record", "callbacks.report", "callbacks.progress", "callbacks.learning_rate", "callbacks.summary"),
     *("checkpoint_io.save", "trainer.logger", "trainer.callbacks", "trainer.enable_model_summary"),
 )
 GLOBAL = ("task", "experiment", "debug")  # groups whose files set keys of any group

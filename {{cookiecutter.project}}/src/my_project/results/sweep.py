@@ -22,7 +22,7 @@ def report(folder: Path) -> int:
         if len(sections) > 1:
             print(f"\n{section.title}")
         metrics = list(dict.fromkeys(name for row in section.rows for name in section.metrics_of(row)))
-        console.print(to_screen(section_cells(section, metrics, "jobs", numbered=False)))
+        console.print(to_screen(section_cells(section, metrics, runs="jobs", numbered=False)))
     print(f"Each job: {folder / 'results.csv'}")
     print(f"More than chance? python compare.py {short(folder)}")
     failed = [run for run in runs if run.status == "failed"]

@@ -18,16 +18,19 @@ from .significance import LEVEL
 Cells = list[list[str]]  # the names of the columns, then the rows
 
 
-def section_cells(section: Section, metrics: Sequence[str], runs: str = "runs", numbered: bool = True) -> Cells:
+def section_cells(
+    section: Section, metrics: Sequence[str], most: int | None = None, runs: str = "runs", numbered: bool = True
+) -> Cells:
     """Return the table of a section.
 
     Args:
         section: What is shown.
         metrics: Those that get a column.
+        most: Number of rows, if not all.
         runs: What the column with their number is called.
         numbered: Whether rows get a number, time, parameters and status, too.
     """
-    rows = section.rows
+    rows = section.rows[:most]
     failed = not numbered and any(run.status == "failed" for row in rows for run in row.runs)
     names = [*["#"] * numbered, *section.keys, runs, *["failed"] * failed, *metrics]
     cells = [[*names, *["time", "parameters", "status"] * numbered]]
@@ -47,11 +50,13 @@ def section_cells(section: Section, metrics: Sequence[str], runs: str = "runs", 
 def difference_cells(section: Section) -> Cells:
     """Return the table of the best row's differences from the others."""
     cells = [["#1 and", "difference", "95% interval", "pairs", "p", "p corrected", "p sign flips", "difference is"]]
+    best = section.rows[0].mean(section.metric)
     for number, found in enumerate(section.differences, 2):
-        interval = "-" if math.isnan(found.low) else f"{_number(found.low)} to {_number(found.high)}"
+        mean, low, high = (_number(value, beside=best) for value in (found.mean, found.low, found.high))
+        interval = "-" if math.isnan(found.low) else f"{low} to {high}"
         values = [_chance(value) for value in (found.p, found.p_corrected, found.p_flipped)]
         pairs = f"{found.pairs} {'folds' if found.folds else 'seeds'}"
-        cells.append([f"#{number}", _number(found.mean), interval, pairs, *values, found.verdict])
+        cells.append([f"#{number}", mean, interval, pairs, *values, found.verdict])
     return cells
 
 
@@ -184,17 +189,17 @@ def _repeated(row: Row) -> bool:
 
 
 def _metric(row: Row, name: str) -> str:
-    value, spread = row.mean(name), row.deviation(name)
     if not row.repeats(name):
         return "-"
-    text = _number(value) + ("" if math.isnan(spread) else f" ± {_number(spread)}")
+    value, spread = row.mean(name), row.deviation(name)
+    text = _number(value) + ("" if math.isnan(spread) else f" ± {_number(spread, beside=value)}")
     return text if row.finished else f"{text} *"
 
 
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "nan"
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
+def _number(value: float, beside: float | None = None) -> str:
+    """Return four decimals, or else three digits, if that is what fits the number or the one that it stands beside."""
+    size = abs(value if beside is None else beside)
+    return f"{value:.4f}" if size == 0 or 1e-3 <= size < 1e4 else f"{value:.3g}"
 
 
 def _chance(value: float) -> str:

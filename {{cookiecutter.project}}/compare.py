@@ -1,0 +1,37 @@
+"""Compare runs.
+
+python compare.py runs/                                     all runs in a folder, at any depth
+python compare.py runs/2026-11-20 runs/x metric=test/f1     of several folders, by another metric
+python compare.py runs/ rows=20 output=reports              the best twenty rows, and the files in another folder
+"""
+
+from functools import partial
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from my_project.command import command
+
+
+@partial(command, positional="runs")
+@hydra.main(version_base="1.3", config_path="configs", config_name="compare")
+def main(cfg: DictConfig) -> None:
+    """Print what the runs have reached and whether the best is better by more than chance; write it to three files."""
+    # Imported here, so that --help does not wait for them.
+    from my_project.results.comparison import compare, judge
+    from my_project.results.report import show, write
+    from my_project.results.runs import find_runs, read_run
+
+    runs = [read_run(folder) for folder in find_runs(list(cfg.runs))]
+    sections = compare(runs, cfg.metric, cfg.mode)
+    for section in sections:
+        judge(section)
+    output = Path(cfg.output or cfg.runs[0])
+    write(output, sections, runs, cfg.rows)
+    show(sections, runs, cfg.rows)
+    print(f"\nWritten: {output / 'comparison.md'}, .csv and .png")
+
+
+if __name__ == "__main__":
+    main()
