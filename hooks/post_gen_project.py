@@ -14,6 +14,7 @@ OPTIONAL = {
     "MIT": ["LICENSE"],
     "BSD-3-Clause": ["LICENSE"],
     "Apache-2.0": ["LICENSE"],
+    "members": ["CODEOWNERS"],  # any
 }
 
 
@@ -84,7 +85,8 @@ def next_steps(answers: dict[str, str]) -> str:
 
 if __name__ == "__main__":
     answers = json.loads(r"""{{ cookiecutter | tojson }}""")
-    prune({answers[question] for question in ("modality", "license")})
+    named = ["members"] if answers["members"].strip() else []
+    prune({answers["modality"], answers["license"], *named})
     choose_logger(answers["logger"])
     rename(answers["project"], answers["package"])
     if is_comparison(answers):

@@ -25,12 +25,15 @@ ANSWERS: list[dict[str, str]] = [
     {"project_name": "Été 2", "license": "none"},
     {"project": "Spark_1.5", "package": "a"},  # short, long and last in the alphabet: formatting and import order hold
     {"logger": "wandb"},
-    {"logger": "csv"},
+    {"logger": "csv", "members": "ada @lab/team-a  grace"},
     {"package": "zebras_with_quite_a_long_name"},
 ]
 RENDERED = [
     ".devcontainer/devcontainer.json",
     ".python-version",
+    "CITATION.cff",
+    "CODEOWNERS",
+    "CONTRIBUTING.md",
     "Dockerfile",
     "LICENSE",
     "Makefile",
@@ -65,7 +68,7 @@ def texts(project: Path) -> dict[str, str]:
 
 def deleted(answers: dict[str, str]) -> set[str]:
     """Return the paths of the table that these answers do not need, from the table alone."""
-    chosen = {answers.get("license", "MIT"), answers.get("modality", "text")}
+    chosen = {answers.get("license", "MIT"), answers.get("modality", "text"), *({"members"} & answers.keys())}
     return TABLE - {path for answer in chosen & post.OPTIONAL.keys() for path in post.OPTIONAL[answer]}
 
 
