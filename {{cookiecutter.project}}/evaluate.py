@@ -2,6 +2,7 @@
 
 python evaluate.py checkpoint=best                                     the best checkpoint of the newest run
 python evaluate.py checkpoint=runs/2026-11-20/12-00-00                 of this run
+python evaluate.py checkpoint=best report=true                         and draw its confusion matrix
 python evaluate.py inspect=last                                        where training stood, and what is left
 """
 
@@ -15,12 +16,15 @@ from my_project.command import command
 def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Return the metrics of the checkpoint on the test split of the data that it was trained on."""
     # Imported here, so that --help does not wait for torch.
+    from my_project.callbacks.report import Report
     from my_project.checkpoint import find_checkpoint, load_data, load_task
     from my_project.report import write_metrics
 
     path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
     task = load_task(path)
     trainer = instantiate(cfg.trainer, precision=task.hparams["trainer"]["precision"])
+    if cfg.report:
+        trainer.callbacks.append(Report(path.parent))
     (test,) = trainer.test(task, load_data(path, cfg.paths.root), verbose=False)
     write_metrics(test, path.parent / "evaluation.json", path)
     return test

@@ -153,7 +153,7 @@ def draw_matrix(path: Path, matrix: np.ndarray, classes: list[str]) -> None:
         shares = _shares(matrix)
     names, size = [_cut(name) for name in classes], len(classes)
     side = max((0.52 if size <= LARGE_CELLS else 0.28) * size, 2.6)
-    margin = 0.5 + 0.075 * max(map(_width, names))
+    margin = 0.5 + 0.065 * max(map(_width, names))
     width, height = margin + side + 0.3, margin + side + 0.3
     with _figure(path, (width, height)) as figure:
         axis = figure.add_axes((margin / width, margin / height, side / width, side / height))

@@ -46,7 +46,7 @@ class Report(Callback):
     `predictions.csv` and `samples.csv`. Beside each best checkpoint: a picture and a page of Markdown that sum it up.
 
     Args:
-        folder: The run's.
+        dirpath: The run's folder.
         include: Patterns of the hyperparameters to tell, as in `CheckpointIO`; null for all.
         exclude: Patterns of those not to tell.
         exceptions: Patterns of those to tell all the same.
@@ -56,7 +56,7 @@ class Report(Callback):
 
     def __init__(
         self,
-        folder: str | Path,
+        dirpath: str | Path,
         include: Sequence[str] | None = None,
         exclude: Sequence[str] = (),
         exceptions: Sequence[str] = (),
@@ -65,7 +65,7 @@ class Report(Callback):
     ) -> None:
         if samples < 0:
             raise UsageError(f"callbacks.report.samples={samples}: expected 0 or more")
-        self.folder = Path(folder)
+        self.folder = Path(dirpath)
         self.patterns = (None if include is None else list(include), list(exclude), list(exceptions))
         self.samples = samples
         self.every_improvement = every_improvement
