@@ -293,6 +293,17 @@ def test_the_other_commands_are_there_too(image: Image, trained: Path) -> None:
     assert "python train.py [group=choice]" in image.run(trained, "--help")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["data", "runs"])
+def test_a_folder_that_it_may_not_write_to_is_one_line(folder: str, image: Image, tmp_path: Path) -> None:
+    command = image.command(tmp_path, "model=bow")
+    (tmp_path / folder).chmod(0o755)  # as where docker made it, because nobody had
+    done = run(*command, cwd=tmp_path, environment=image.buildah.environment, check=False)
+    assert f"error: user 1000 of the container may not write to /app/{folder}; make the folder" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert found(tmp_path) == []
+
+
 def pythons(argument: str) -> list[int]:
     """Return the processes of this machine that are Python and have the argument."""
     found = []
