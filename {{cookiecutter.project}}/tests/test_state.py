@@ -60,9 +60,7 @@ def test_the_hash_is_that_of_the_numbers_of_the_samples(dataset, tmp_path) -> No
     assert len(hashes["all"]) == 1
 
 
-@pytest.mark.parametrize(
-    "more", [[], ["trainer.accumulate_grad_batches=3"], ["data.tokens_per_batch=300"]], ids=str
-)
+@pytest.mark.parametrize("more", [[], ["trainer.accumulate_grad_batches=3"], ["data.tokens_per_batch=300"]], ids=str)
 def test_lines_of_an_interrupted_training_are_those_of_one_that_never_was(dataset, tmp_path, more: list[str]) -> None:
     options = [*dataset, *BASE, LOGS, *more]
     run(tmp_path / "whole", options)

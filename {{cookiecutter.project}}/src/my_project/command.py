@@ -202,7 +202,8 @@ def mistake(error: BaseException, file: Path) -> str | None:
 
 def remove_empty_run(folder: Path) -> None:
     """Remove the folder of a run that failed before it began: it holds only what Hydra writes at the start."""
-    if any(path.name != ".hydra" and path.suffix != ".log" for path in folder.iterdir()):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    if any(path.parent.name != ".hydra" and path.suffix != ".log" for path in files):
         return
     shutil.rmtree(folder)
     with suppress(OSError):

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def installed_packages() -> list[str]:
     for entry in sys.path:
         for folder in Path(entry or ".").glob("*-*.*-info"):
             name, version = folder.name.rpartition(".")[0].split("-")[:2]
-            found.setdefault(name.replace("_", "-").lower(), version)
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 
