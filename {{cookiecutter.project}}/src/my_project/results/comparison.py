@@ -66,6 +66,8 @@ class Row:
     @property
     def status(self) -> str:
         counts = Counter(run.status for run in self.runs)
+        if len(counts) == 1:
+            return next(iter(counts))
         return ", ".join(f"{number} {status}" for status, number in sorted(counts.items(), key=_finished_first))
 
 

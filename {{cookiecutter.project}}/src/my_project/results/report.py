@@ -21,25 +21,23 @@ from .tables import (
     write_csv,
 )
 
-WIDE = 10_000
+WIDE = 10_000  # letters, for a table that is measured
 
 
 def show(sections: Sequence[Section], runs: Sequence[Run], most: int) -> None:
-    """Print the comparison: at most so many rows of each table, and as many metrics as are as wide as the screen."""
+    """Print the comparison, at most so many rows of each table."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     for section in sections:
         print(f"\n{section.title}")
         metrics = section.metrics
-        while len(metrics) > 1 and _width(section_cells(section, metrics, most)) > console.width:
-            metrics = metrics[:-1]
-        _print(console, section_cells(section, metrics, most), len(section.rows) - most)
-        if left := section.metrics[len(metrics) :]:
-            print(f"In comparison.md also: {', '.join(left)}.")
+        optional = [*reversed(metrics[1:]), "parameters", "time"]
+        _print(console, section_cells(section, metrics, most), len(section.rows) - most, optional)
         for note in notes(section):
             print(note)
         if any(found.pairs > 1 for found in section.differences):
             print("\nIs the first row better by more than chance?")
-            _print(console, difference_cells(section)[: most + 1], len(section.differences) - most)
+            optional = ["p sign flips", "p", "pairs"]
+            _print(console, difference_cells(section)[: most + 1], len(section.differences) - most, optional)
         if text := assumptions(section):
             console.print(text, highlight=False, markup=False)
     lines = unfinished(runs)
@@ -81,10 +79,18 @@ def _markdown(sections: Sequence[Section], runs: Sequence[Run]) -> str:
     return "\n".join(parts)
 
 
-def _print(console: Console, cells: Cells, left: int) -> None:
+def _print(console: Console, cells: Cells, left: int, optional: list[str]) -> None:
+    """Print the table, without as many of the optional columns as it takes to fit on the screen."""
+    dropped: list[str] = []
+    while _width(cells) > console.width and len(dropped) < len(optional):
+        dropped.append(optional[len(dropped)])
+        place = cells[0].index(dropped[-1])
+        cells = [line[:place] + line[place + 1 :] for line in cells]
     console.print(to_screen(cells))
     if left > 0:
         print(f"... and {left} more rows, in comparison.md")
+    if dropped:
+        print(f"Wider, in comparison.md: {', '.join(reversed(dropped))}.")
 
 
 def _width(cells: Cells) -> int:

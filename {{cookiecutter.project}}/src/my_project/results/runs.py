@@ -132,6 +132,8 @@ def read_run(folder: Path) -> Run:
         settings.setdefault(key, value)
     error = record.get("error") or _cause(folder / "error.txt")
     status = record.get("status") or ("finished" if metrics else "failed" if error else "unfinished")
+    if status == "running" and _newer(folder / "error.txt", folder / "run.json"):
+        status = "failed"
     if status == "finished":
         error = None  # that of a start before
     elif status == "running" and (silent := time.time() - _last_sign(folder)) > SILENT:
@@ -232,6 +234,10 @@ def _or_worst(value: float, mode: str) -> float:
 def _last_sign(folder: Path) -> float:
     files = [folder / "run.json", folder / "csv" / "metrics.csv", *folder.glob("checkpoints/*.ckpt")]
     return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
+
+
+def _newer(path: Path, other: Path) -> bool:
+    return path.exists() and path.stat().st_mtime >= other.stat().st_mtime
 
 
 def _cause(path: Path) -> str | None:
