@@ -3,19 +3,21 @@
 import logging
 import os
 import subprocess
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from .errors import UsageError, did_you_mean, short
+from .job_end import at_job_end
 
 log = logging.getLogger(__name__)
 
 PREFIXES = ("WANDB_", "COMET_", "MLFLOW_")
 SHARED = ("sample", "offline")  # they hold no keys, and are committed
 
-_before: dict[str, str | None] = {}  # what `sign_out` gives back to the environment
+_before: dict[str, str | None] = {}  # what the environment gets back
 
 
 def name_user(arguments: list[str], folder: Path) -> list[str]:
@@ -48,13 +50,14 @@ def sign_in(name: str | None, folder: str | Path) -> None:
     file = _find(name, Path(folder))
     if name not in SHARED and _would_be_committed(file):
         log.warning("%s holds keys and is not ignored by git: add /configs/user/* to .gitignore", short(file))
+    at_job_end(_sign_out)
     for variable, value in _read(file).items():
         if value not in (None, "") and not os.environ.get(variable):
             _before.setdefault(variable, os.environ.get(variable))
             os.environ[variable] = str(value)
 
 
-def sign_out() -> None:
+def _sign_out(failed: bool) -> None:
     """Make the environment what it was before `sign_in`: the next job of a sweep may be another user's."""
     for variable, value in _before.items():
         os.environ.pop(variable, None)
@@ -79,10 +82,12 @@ def _read(file: Path) -> dict[str, Any]:
         content = None  # whose message might quote a key
     if not isinstance(content, dict):
         raise UsageError(f"{short(file)}: expected lines such as WANDB_API_KEY: ...; see sample.yaml beside it")
-    for variable, value in content.items():
-        if not str(variable).startswith(PREFIXES) or isinstance(value, dict | list):
-            known = _read(file.with_name("sample.yaml")) if file.with_name("sample.yaml").is_file() else {}
-            raise UsageError(f"{short(file)}: unknown line {variable}{did_you_mean(str(variable), known)}")
+    sample = file.with_name("sample.yaml")
+    known = list(_read(sample)) if sample.is_file() and file != sample else list(content)
+    for name in map(str, content):
+        misspelt = name not in known and get_close_matches(name, known, cutoff=0.9)
+        if not name.startswith(PREFIXES) or misspelt or isinstance(content[name], dict | list):
+            raise UsageError(f"{short(file)}: unknown line {name}{did_you_mean(name, known)}")
     return content
 
 

@@ -78,6 +78,7 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         and not name.startswith(elsewhere)
         and name.partition(".")[0] not in of_one_start
         and "dir" not in name.rpartition(".")[2]
+        and not name.endswith(".run.resume")
     ]
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,8 +74,8 @@ class CometLogger(LightningCometLogger):
             self._rows.file.unlink(missing_ok=True)
         at_job_end(self._finish)
         if hindrance:
-            files = short(self.run.path("comet"))
-            log.info("Comet is offline: %s; upload the run at its end with: comet upload %s/*.zip", hindrance, files)
+            where = shlex.quote(short(self.run.path("comet")))
+            log.info("Comet is offline: %s; at the end, upload with: comet upload %s/*.zip", hindrance, where)
 
     def _replay(self) -> None:
         """Send the rows from before a kill once more if offline: an archive that was not closed is empty."""

@@ -18,14 +18,14 @@ from .network import answers
 from .rows import Rows
 from .run import Run
 
-for chatter in ("alembic", "mlflow"):  # they tell how they make the database
-    logging.getLogger(chatter).setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
 try:
     import alembic  # noqa: F401
-    import mlflow  # noqa: F401
+    import mlflow
     import sqlalchemy  # noqa: F401
 except ModuleNotFoundError:
     raise UsageError("logger=mlflow: MLflow is not installed; run: pip install '.[mlflow]'") from None
+logging.getLogger("mlflow").setLevel(logging.WARNING)  # and of the database that it makes
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,12 @@ class MLFlowLogger(LightningMLFlowLogger):
         self._known = run.known_id("mlflow")
         self._rows = Rows(run.path("mlflow", "rows.jsonl"))
         self._sent: list[dict[str, Any]] = []
-        uri, self._hindrance = os.environ.get("MLFLOW_TRACKING_URI", "local"), None
+        self._environment = os.environ.get("MLFLOW_TRACKING_URI", "")
+        uri, self._hindrance = self._environment or "local", None
         if uri.startswith("http") and not answers(uri):
             uri, self._hindrance = "local", f"{uri} does not answer"
         if uri == "local":
-            runs = Path(run.runs).absolute()
+            runs = Path(run.runs_dir).absolute()
             uri = f"sqlite:///{runs / 'mlflow.db'}"
             kwargs["artifact_location"] = (runs / "mlflow").as_uri()
         about = {name: value for name, value in {"group": run.group, "job_type": run.job_type}.items() if value}
@@ -73,7 +74,7 @@ class MLFlowLogger(LightningMLFlowLogger):
         self.run.keep_id("mlflow", str(self._run_id))
         at_job_end(self._finish)
         if self._hindrance:
-            log.info("MLflow writes into %s: %s", short(Path(self.run.runs, "mlflow.db")), self._hindrance)
+            log.info("MLflow writes into %s: %s", short(Path(self.run.runs_dir, "mlflow.db")), self._hindrance)
 
     @rank_zero_only
     def log_graph(self, model: Module, input_array: Any = None) -> None:
@@ -95,3 +96,4 @@ class MLFlowLogger(LightningMLFlowLogger):
         if patch := self.run.patch():
             experiment.log_artifact(self._run_id, str(patch))
         experiment.update_run(self._run_id, "FAILED" if failed else "FINISHED", self.run.final_name())
+        mlflow.set_tracking_uri(self._environment)  # Lightning has set it, for the next job, too

@@ -20,39 +20,39 @@ class Run:
     """What a run is called and belongs to, and under which id a service knows it.
 
     Args:
-        folder: The run's folder.
-        runs: The folder of all runs.
-        data: The dataset's folder.
+        dir: The run's folder.
+        runs_dir: The folder of all runs.
+        data_dir: The dataset's folder.
         name: What the run is called; its folder if there is no name.
         resume: What the run goes on from; its ids stay the same.
-        account: The user whose file in `accounts` holds the keys; none for the environment and earlier logins.
-        accounts: Folder of those files.
+        account: The user whose file in `accounts_dir` holds the keys; none for the environment and earlier logins.
+        accounts_dir: Folder of those files.
         group: What the run belongs to; the jobs of a sweep belong to the sweep.
         job_type: What kind of run it is.
         tags: Words to find it by.
     """
 
-    folder: str
-    runs: str
-    data: str
+    dir: str
+    runs_dir: str
+    data_dir: str
     name: str | None = None
     resume: str | None = None
     account: str | None = None
-    accounts: str = ""
+    accounts_dir: str = ""
     group: str | None = None
     job_type: str | None = None
     tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        sign_in(self.account, self.accounts)
-        folder = Path(self.folder)
+        sign_in(self.account, self.accounts_dir)
+        folder = Path(self.dir)
         self.name = self.name or self._from_runs(folder)
-        if folder.name.isdigit() and folder.parent != Path(self.runs):  # as the jobs of a sweep are called
+        if folder.name.isdigit() and folder.parent != Path(self.runs_dir):  # as the jobs of a sweep are called
             self.group = self.group or self._from_runs(folder.parent)
 
     def path(self, *names: str) -> Path:
         """Return the path of a file in the run's folder."""
-        return Path(self.folder, *names)
+        return Path(self.dir, *names)
 
     def known_id(self, service: str) -> str | None:
         """Return the id under which the service knows this run, if it goes on."""
@@ -70,7 +70,7 @@ class Run:
         config = {name: value for name, value in hparams.items() if name not in APART}
         for part, repeated in REPEATED.items():
             config[part] = {name: value for name, value in config.get(part, {}).items() if name not in repeated}
-        return config | {"data_hash": facts(self.data)["hash"]}
+        return config | {"data_hash": facts(self.data_dir)["hash"]}
 
     def final_name(self) -> str | None:
         """Return the name that the run has got at its end, with its number and its best value."""
@@ -84,5 +84,5 @@ class Run:
         return file if file.is_file() else None
 
     def _from_runs(self, folder: Path) -> str:
-        inside = folder.is_relative_to(self.runs)
-        return folder.relative_to(self.runs).as_posix() if inside else folder.name
+        inside = folder.is_relative_to(self.runs_dir)
+        return folder.relative_to(self.runs_dir).as_posix() if inside else folder.name

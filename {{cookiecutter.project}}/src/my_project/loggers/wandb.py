@@ -5,6 +5,7 @@ import logging
 import netrc
 import os
 import secrets
+import shlex
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -42,7 +43,7 @@ class WandbLogger(LightningWandbLogger):
         self._known = run.known_id("wandb")
         self._logged: list[dict[str, Any]] = []
         about = {"name": run.name, "group": run.group, "job_type": run.job_type, "tags": list(run.tags)}
-        super().__init__(save_dir=run.folder, id=self._known or secrets.token_hex(4), **about | kwargs)
+        super().__init__(save_dir=run.dir, id=self._known or secrets.token_hex(4), **about | kwargs)
         self._wandb_init.pop("anonymous", None)  # W&B warns about it
 
     @property
@@ -72,8 +73,8 @@ class WandbLogger(LightningWandbLogger):
         self._experiment.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         at_job_end(self._finish)
         if mode == "offline":
-            files = short(folder / f"offline-run-*-{self._id}")
-            log.info("W&B is offline: %s; upload the run with: wandb sync %s", why, files)
+            where = shlex.quote(short(folder))
+            log.info("W&B is offline: %s; upload with: wandb sync %s/offline-run-*-%s", why, where, self._id)
 
     def _init(self, mode: Any) -> Any:
         settings = wandb.Settings(mode=mode, silent=True, init_timeout=START)
@@ -98,7 +99,7 @@ class WandbLogger(LightningWandbLogger):
         experiment.name = self.run.final_name()
         if patch := self.run.patch():
             with redirect_stderr(io.StringIO()):  # it warns that it made a link
-                experiment.save(str(patch), base_path=self.run.folder, policy="now")
+                experiment.save(str(patch), base_path=self.run.dir, policy="now")
         experiment.finish(exit_code=int(failed))
         if not experiment.offline:
             log.info("W&B: %s", experiment.url)
