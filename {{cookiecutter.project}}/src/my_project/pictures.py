@@ -28,7 +28,7 @@ LARGE_CELLS = 15  # classes of which cells have room for the share, too
 MOST_POINTS = 5000  # of a scatter plot
 LONGEST_NAME = 20  # characters of a class
 LONGEST_KEY = 31
-WIDTH_OF_COLUMN = 46
+WIDTH_OF_COLUMN = 56
 STYLE: Any = {
     "axes.grid": True,
     "axes.linewidth": 0.6,
@@ -122,7 +122,7 @@ def draw_report(path: Path, summary: Summary, curves: Curves) -> None:
     """Draw a summary in columns above the curves; the picture holds its text, too, as `Description`."""
     columns = _columns(summary)
     height = 0.55 + 0.137 * max(len(column) for column in columns)
-    size = (max(3.1 * len(columns), 3.7 * curves.columns()), height + curves.height())
+    size = (3.7 * max(len(columns), curves.columns()), height + curves.height())
     with _figure(path, size, "constrained", {"Description": summary.text()}) as figure:
         parts: Any = figure.subfigures(2, height_ratios=[height, curves.height()])
         top, bottom = parts
@@ -254,7 +254,7 @@ def _width(name: str) -> int:
 
 
 def _title(name: str, curves: Curves) -> str:
-    return f"{_cut(name, 90)}:  {curves.title()}"
+    return f"{_cut(name, 48)}:  {curves.title()}"
 
 
 def _cut(text: str, length: int = LONGEST_NAME) -> str:

@@ -46,7 +46,7 @@ class Summary:
     def markdown(self) -> str:
         """Return the page."""
         record, training = read_record(self.folder), self.sections["training"]
-        facts = [f"epoch {training['epoch']}", f"step {training['step']}"]
+        facts = [f"epoch {show(training['epoch'])}", f"step {training['step']}"]
         facts += [f"{training['monitor']} {show(training['best'])}"] if "best" in training else []
         evaluate = shlex.join(["python", "evaluate.py", f"checkpoint={short(self.checkpoint)}"])
         lines = [

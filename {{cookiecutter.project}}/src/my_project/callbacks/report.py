@@ -199,6 +199,7 @@ class Report(Callback):
         best = self.history.at(step, monitor) if monitor else None
         training: dict[str, Any] = {"checkpoint": path.name, "epoch": saved.get("epochs"), "step": step}
         if best:
+            training["epoch"] = best.epoch if best.epoch % 1 else int(best.epoch)
             training |= {"monitor": best.name, "best": best.value}
         metrics = metrics or {name: value for name, value in saved.get("metrics", {}).items() if name[:4] == "val/"}
         training |= metrics
