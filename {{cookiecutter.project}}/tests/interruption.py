@@ -6,12 +6,14 @@ import csv
 import functools
 import os
 import signal
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -20,6 +22,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 
 from my_project.config import register_resolvers
 from my_project.errors import Interrupted
+
+if sys.platform == "win32":
+    pytest.skip("on Windows a signal to this process kills it", allow_module_level=True)
 
 ROOT = Path(__file__).parent.parent
 NEVER = 10**9

@@ -12,6 +12,10 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import conftest
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("Windows does not fork processes and sends them no signals", allow_module_level=True)
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(

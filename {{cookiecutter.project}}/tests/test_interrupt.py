@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import socket
@@ -183,6 +182,8 @@ def test_a_run_that_dies_while_it_writes_goes_on(
 
 
 def fill_the_disk() -> None:
+    import resource  # Windows has none
+
     def happens() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
