@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network, whoever is logged in
+os.environ |= {"WANDB_MODE": "offline", "COMET_START_ONLINE": "0", "MLFLOW_TRACKING_URI": "local"}
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
