@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Command
-from processes import Process
+from processes import CONTEXT, Process
 
 from my_project.names import brief, full_name, next_number, run_name
 
@@ -110,6 +110,12 @@ def test_numbers_go_on_from_the_largest(tmp_path) -> None:
     assert [next_number(tmp_path) for _ in range(2)] == [12, 13]
     shutil.rmtree(tmp_path / "sweep")
     assert next_number(tmp_path) == 14  # a number is given once
+
+
+def test_a_number_is_given_once_however_many_ask_at_once(tmp_path) -> None:
+    with CONTEXT.Pool(4) as pool:
+        numbers = pool.map(next_number, [tmp_path] * 200, chunksize=1)
+    assert sorted(numbers) == list(range(1, 201))
 
 
 def test_runs_and_jobs_that_start_at_once_have_different_numbers(dataset, tmp_path) -> None:

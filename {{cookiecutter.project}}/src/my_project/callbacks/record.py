@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ..data.atomic import new_file
 from ..errors import Interrupted
@@ -47,6 +48,9 @@ class Record(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
+        best = trainer.checkpoint_callback
+        if isinstance(best, ModelCheckpoint) and best.monitor == self.monitor and best.best_model_score is None:
+            self._best = None  # its file is gone, or belongs to a time that was given up
         before = self._read() if trainer.ckpt_path else {}
         self._seconds = before.get("seconds", 0.0)
         config: dict[str, Any] = dict(pl_module.hparams)
