@@ -143,6 +143,7 @@ def test_git_keeps_what_is_small_and_dvc_the_rest(original: Path) -> None:
         "data/reviews/samples.parquet",
         "data/reviews/dataset.json",
         "results/checkpoints/best.ckpt",
+        "results/predictions.csv",
     }
 
 
@@ -213,8 +214,9 @@ def test_another_model_is_trained_on_the_same_data_and_compared(clone: Path) -> 
     call(clone, "dvc", "plots", "diff", "HEAD")
     page = (clone / "dvc_plots/index.html").read_text(encoding="utf-8")
     specs = [json.loads(spec) for spec in re.findall(r"var spec = (\{.*?\});\s*vegaEmbed", page, re.DOTALL)]
-    assert {spec["title"]["text"] for spec in specs} == {"loss", "metrics"}
-    for spec in specs:
+    titles = {spec["title"]["text"]: len(spec["data"]["values"]) for spec in specs}
+    assert titles.keys() == {"loss", "metrics", "confusion matrix"} and titles["confusion matrix"] >= 2 * 10
+    for spec in (spec for spec in specs if spec["title"]["text"] != "confusion matrix"):
         y = spec["encoding"]["y"]["field"]
         points = {(row["rev"], row["field"], row["epoch"]) for row in spec["data"]["values"] if row[y] and row["epoch"]}
         names = ["train/loss", "val/loss"] if spec["title"]["text"] == "loss" else ["val/accuracy", "val/f1"]

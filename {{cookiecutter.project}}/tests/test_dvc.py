@@ -98,13 +98,15 @@ def test_git_keeps_what_is_small(tmp_path: Path) -> None:
     assert sorted(shown) == kept
 
 
-def test_the_plots_ask_for_what_training_logs(trained: Path) -> None:
-    header = (trained / "csv/metrics.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+def test_the_plots_ask_for_what_a_run_leaves(command, dataset, tmp_path) -> None:
+    options = ["model=bow", "debug=fast", "logger=[csv]", "callbacks=[checkpoint,report]"]
+    assert command("train", *dataset, *options, f"paths.run={tmp_path / 'results'}").code == 0
+    for plot in (plot for plots in PIPELINE["plots"] for plot in plots.values()):
+        ((file, columns),) = plot["y"].items()
+        header = (tmp_path / file).read_text(encoding="utf-8").splitlines()[0].split(",")
+        assert {plot["x"], *([columns] if isinstance(columns, str) else columns)} <= set(header)
     template = (ROOT / ".dvc/plots/curves.json").read_text(encoding="utf-8")
-    for _name, plot in (item for plots in PIPELINE["plots"] for item in plots.items()):
-        assert plot["template"] == "curves"
-        (columns,) = plot["y"].values()
-        assert {plot["x"], *columns} <= set(header)
+    header = (tmp_path / "results/csv/metrics.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     named = set(re.findall(r"datum(?:\.|\[')([a-z/]+)\b", template))
     assert named == {"train/loss", "step"} and named <= set(header)
     assert json.loads(template)["mark"]["type"] == "line"
