@@ -187,12 +187,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_prune_keeps_what_a_chosen_answer_needs(project: Path) -> None:
-    post.prune({"text", "MIT"})
+    post.prune({"text", "MIT", "members"})
     assert Path("LICENSE").exists()
 
 
 def test_prune_deletes_what_no_chosen_answer_needs(project: Path) -> None:
-    post.prune({"text", "none"})
+    post.prune({"text", "none", "members"})
     assert not Path("LICENSE").exists()
 
 
