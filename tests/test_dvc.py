@@ -205,7 +205,7 @@ def test_another_model_is_trained_on_the_same_data_and_compared(clone: Path) -> 
     metrics = show(clone, "dvc", "metrics", "diff", "--json")
     written = json.loads((clone / "results/metrics.json").read_text(encoding="utf-8"))
     assert {name: value["new"] for name, value in metrics["results/metrics.json"].items()} == written
-    shown = show(clone, "dvc", "metrics", "show", "--json")["workspace"]["data"]
+    shown = show(clone, "dvc", "metrics", "show", "--json")[""]["data"]
     assert shown["results/metrics.json"]["data"] == written
     params = show(clone, "dvc", "params", "diff", "--json")
     assert params["params.yaml"]["model"] == {"old": "bow", "new": "lstm"}
