@@ -78,7 +78,7 @@ def test_an_offline_run_is_the_run(command, dataset, tmp_path) -> None:
 
 def test_a_run_that_was_killed_goes_on_as_the_same_run_and_repeats_no_row(command, dataset, tmp_path) -> None:
     run = tmp_path / "run"
-    options = ["callbacks.last_checkpoint.every_n_epochs=2", "callbacks.checkpoint.every_n_epochs=4"]
+    options = ["callbacks.last_checkpoint.every_n_epochs=2", "+callbacks.checkpoint.every_n_epochs=4"]
     options += ["trainer.max_epochs=4", f"paths.run={run}"]
     killed = Process(tmp_path, "train", *dataset, *FAST, *options, sabotage=stop_in_the_last_epoch)
     killed.until(lambda: "stopped\n" in killed.err.read_text())
@@ -86,15 +86,15 @@ def test_a_run_that_was_killed_goes_on_as_the_same_run_and_repeats_no_row(comman
     killed.send(signal.SIGKILL)
     killed.wait()
     assert [row["epoch"] for row in read_pieces(run)[0].rows if "train/loss" in row] == [0, 1, 2]
-    result = command("train", f"resume={run}", "trainer.max_epochs=5")
+    result = command("train", f"resume={run}")
     assert result.code == 0, result.err
     assert "end of epoch 2/4" in result.err  # the third has to be repeated
-    assert "Changed since: trainer.max_epochs" in result.err
+    assert "Changed since" not in result.err
     first, second = read_pieces(run)
     assert first.run.run_id == second.run.run_id == (run / "wandb/id.txt").read_text().strip()
     logged, expected = rows_of(run)
     ends = [row["epoch"] for row in logged if "train/loss" in row]
-    assert ends == [0, 1, 2, 3, 4]
+    assert ends == [0, 1, 2, 3]
     assert [row for row in logged if row not in expected] == []
     assert [row for row in expected if row not in logged] == []
 
