@@ -5,10 +5,12 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from conftest import NO_NETWORK, REAL_HOME, TEMPLATE, cookiecutter, git, run
+from workflows import combinations, load, shell_steps
 
 pytestmark = pytest.mark.slow
 
@@ -35,11 +37,17 @@ def path_without_uv() -> str:
     return os.pathsep.join(str(folder) for folder in folders if folder != own and not (folder / "uv").exists())
 
 
-def user_run(*command: str, project: Path, uv: Path | None = None, network: bool = True) -> str:
+def user_run(
+    *command: str,
+    project: Path,
+    uv: Path | None = None,
+    network: bool = True,
+    variables: Mapping[str, str] | None = None,
+) -> str:
     """Run `command` as the user of a baked project would, with the project's own environment active."""
     folders = [project / ".venv/bin", *([uv] if uv else []), path_without_uv()]
     environment = {} if network else dict(NO_NETWORK)
-    environment |= {"HOME": str(REAL_HOME), "XDG_CONFIG_HOME": "", "GIT_CONFIG_GLOBAL": os.devnull}
+    environment |= {"HOME": str(REAL_HOME), "XDG_CONFIG_HOME": "", "GIT_CONFIG_GLOBAL": os.devnull, **(variables or {})}
     done = run(*command, cwd=project, environment=environment | {"PATH": os.pathsep.join(map(str, folders))})
     return done.stdout + done.stderr
 
@@ -90,6 +98,51 @@ def test_every_command_of_its_readme_works_as_printed(installed: Path, uv: Path)
     for block in blocks:
         user_run("bash", "-euxo", "pipefail", "-c", block, project=installed, uv=uv)
     assert git("status", "--porcelain", cwd=installed) == ""
+
+
+@pytest.fixture
+def checked_out(installed: Path) -> Iterator[Path]:
+    """The installed project, with its own first commit in `base/`, as the workflow on metrics has it."""
+    git("clone", "-q", str(installed), "base", cwd=installed)
+    yield installed
+    shutil.rmtree(installed / "base")
+    git("checkout", "-q", ".", cwd=installed)
+    git("clean", "-fdq", cwd=installed)
+
+
+# Where their own tests run, one file of them is enough: `make test` has run them all.
+FEW_TESTS = "--cov-fail-under=0 -p no:cacheprovider tests/test_help.py"
+
+
+@pytest.mark.parametrize(
+    ("workflow", "job"), [("ci", "check"), ("ci", "test"), ("data", "dataset"), ("metrics", "measure")]
+)
+def test_every_shell_step_of_its_workflows_works(
+    workflow: str, job: str, checked_out: Path, uv: Path, tmp_path: Path
+) -> None:
+    content = load(checked_out / f".github/workflows/{workflow}.yml")
+    python = run(checked_out / ".venv/bin/python", "--version", cwd=tmp_path).stdout.split()[1].rpartition(".")[0]
+    jobs = combinations(content["jobs"][job])
+    (combination,) = [
+        one for one in jobs if one.get("python", python) == python and "ubuntu" in one.get("system", "ubuntu")
+    ]
+    summary, output = tmp_path / "summary.md", tmp_path / "output"
+    variables = {"VIRTUAL_ENV": ".venv", "PYTEST_ADDOPTS": FEW_TESTS}
+    variables |= {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(output)}
+    for step in shell_steps(checked_out, content, job, combination):
+        assert not step.needs_github, step.name
+        # An index of its own, which is out of reach for some machines.
+        environment = {key: value for key, value in step.environment.items() if key != "UV_TORCH_BACKEND"}
+        command = f"cd {shlex.quote(step.folder)}; {step.command}"
+        user_run(
+            "bash", "-exo", "pipefail", "-c", command, project=checked_out, uv=uv, variables=variables | environment
+        )
+    if (workflow, job) != ("ci", "check"):
+        assert "| " in summary.read_text(encoding="utf-8")
+    if workflow == "metrics":
+        assert re.search(
+            r"^table<<(\w+)\n.*\| test/accuracy \|.*\n\1\n$", output.read_text(encoding="utf-8"), re.DOTALL
+        )
 
 
 def test_a_bake_without_a_license_installs_and_passes_its_checks(template: Path, uv: Path, tmp_path: Path) -> None:
