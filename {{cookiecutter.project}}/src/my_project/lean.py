@@ -3,32 +3,41 @@
 import importlib
 import importlib.util
 import sys
-from contextlib import ContextDecorator
+from collections.abc import Iterator
+from contextlib import ContextDecorator, contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
-# What torchmetrics imports where it is installed, used or not: half of the time until training starts.
-HEAVY = {
-    "matplotlib": ("axes", "colors", "pyplot"),
-    "scipy": ("signal",),
-    "transformers": (),
-}
-
 
 def import_torchmetrics() -> None:
-    """Import torchmetrics, as Lightning does, with stand-ins for libraries that are imported when they are used."""
-    if "torchmetrics" in sys.modules:
-        return
-    packages = [name for name in HEAVY if name not in sys.modules and importlib.util.find_spec(name)]
-    stand_ins = {}
-    for package in packages:
-        stand_ins[package] = _Module(package)
-        for module in HEAVY[package]:
-            stand_ins[f"{package}.{module}"] = _Module(f"{package}.{module}")
-            setattr(stand_ins[package], module, stand_ins[f"{package}.{module}"])
+    """Import torchmetrics, as Lightning does, but not the libraries of which it imports names that hardly anyone uses.
+
+    They are half of the time until training starts.
+    """
+    matplotlib = ("matplotlib", "matplotlib.axes", "matplotlib.colors", "matplotlib.pyplot")
+    with _stand_ins(*matplotlib, "scipy", "scipy.signal", "transformers"):
+        importlib.import_module("torchmetrics")
+
+
+def import_transformers() -> None:
+    """Import Transformers' losses, as all its models do, but not SciPy, which those of object detection use."""
+    with _stand_ins("scipy", "scipy.optimize"), suppress(ImportError):
+        importlib.import_module("transformers.loss.loss_utils")
+
+
+@contextmanager
+def _stand_ins(*names: str) -> Iterator[None]:
+    """Put stand-ins in the place of modules that are there and not imported; they import the real ones when used."""
+    packages = {name for name in names if "." not in name and name not in sys.modules}
+    names = tuple(name for name in names if name.partition(".")[0] in packages)
+    stand_ins = {name: _Module(name) for name in names if importlib.util.find_spec(name.partition(".")[0])}
+    for name, module in stand_ins.items():
+        package, _, last = name.rpartition(".")
+        if package:
+            setattr(stand_ins[package], last, module)
     sys.modules.update(stand_ins)
     try:
-        importlib.import_module("torchmetrics")
+        yield
     finally:
         for name in stand_ins:
             del sys.modules[name]

@@ -4,6 +4,9 @@ from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
 from ..errors import UsageError, did_you_mean
+from ..lean import import_transformers
+
+import_transformers()
 
 
 class Transformer(nn.Module):
