@@ -35,8 +35,8 @@ voluptuous wandb wcwidth werkzeug wheel xxhash yaml yarl zc_lockfile zmq
 
 # The project's own folders and commands: a package of that name would hide them, or be hidden.
 OWN = """
-build compare configs conftest data deploy dist docs drift evaluate export hooks make_dataset notebooks predict runs
-serve setup src test tests train
+build checklist compare configs conftest data deploy dist docker docs drift evaluate export hooks make_dataset
+notebooks predict results runs serve setup src test tests train
 """
 
 

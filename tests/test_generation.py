@@ -161,7 +161,7 @@ def missing_from_tree(folder: Path) -> list[str]:
         if entry := re.match(r"((?:[│ ]   )*)(?:├|└)── (\S+)", line):
             depth = len(entry.group(1)) // 4
             parents = [*parents[:depth], entry.group(2).rstrip("/")]
-            made_by_commands = parents[0] in ("data", "runs", ".venv")
+            made_by_commands = parents[0] in ("data", "runs", "results", ".venv")
             if not made_by_commands and not (folder / "/".join(parents)).exists():
                 missing.append(line)
     return missing

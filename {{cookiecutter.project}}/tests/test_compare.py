@@ -4,7 +4,6 @@ import json
 import math
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -391,6 +390,7 @@ def test_500_runs_take_seconds_and_no_torch(runs, tmp_path) -> None:
         (folder / ".hydra/overrides.yaml").write_text(yaml.safe_dump(overrides(settings)))
         edit(folder / "metrics.json", lambda old, n=number: {name: math.sin(n) for name in old})
     code = "import runpy, sys; runpy.run_path('compare.py', run_name='__main__'); assert 'torch' not in sys.modules"
+    resource = pytest.importorskip("resource")  # not on Windows
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = os.environ | {"PYTHONPATH": "src"}
     command = [sys.executable, "-c", code, str(tmp_path / "runs")]
