@@ -30,6 +30,7 @@ def kindling(tmp_path: Path) -> Path:
     for name in ("make_dataset", "train", "evaluate"):
         (project / f"{name}.py").write_text(f"print('{name} ran')\n", encoding="utf-8")
     (project / "LICENSE").write_text("{{ cookiecutter.license }}\n", encoding="utf-8")
+    (project / "CODEOWNERS").touch()
     (project / "README.md").write_text("Read me.\n", encoding="utf-8")
     (project / ".gitignore").write_text("/.venv\n", encoding="utf-8")
     (project / "Makefile").write_text(f"setup:\n\t@ln -sfn '{sys.prefix}' .venv\n", encoding="utf-8")

@@ -154,6 +154,15 @@ def test_a_mistake_that_training_meets_later_is_one_line_too(command, dataset, o
     assert result.code == 2
 
 
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that not even root may write to")
+def test_a_folder_that_nobody_may_write_to_is_told_in_one_line(command, reviews) -> None:
+    options = ["data=csv", f"data.path={reviews}", "data.text=review", "data.label=stars"]
+    result = command("make_dataset", *options, "data.dir=/sys/kernel/made")
+    assert result.code == 2
+    assert "Permission denied" in result.err.splitlines()[-1] or "not permitted" in result.err.splitlines()[-1]
+    assert "Traceback" not in result.err
+
+
 MODEL = """\
 from torch import nn
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,17 @@ metric.plot()[0].savefig(sys.argv[1])
 """
     assert python(code, str(tmp_path / "plot.png")).split() == ["False", "False"]
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_a_copy_of_the_project_runs_its_own_code(tmp_path) -> None:
+    made = shutil.ignore_patterns("data", "runs", "results", ".*", "__pycache__")
+    skip = lambda path, names: made(path, names) if Path(path) == ROOT else set()  # noqa: E731
+    copy = Path(shutil.copytree(ROOT, tmp_path / "a copy", ignore=skip))
+    with (copy / "src/my_project/errors.py").open("a") as file:
+        file.write("print('code of the copy')\n")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}  # as an editable install of the original leads to
+    command = [sys.executable, str(copy / "make_dataset.py"), "data=nothing"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "code of the copy" in done.stdout
+    assert done.returncode == 2
+    assert "there is no such data" in done.stderr

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -171,11 +172,23 @@ def test_training_does_nothing_to_the_dataset(command, dataset, tmp_path) -> Non
     assert before == {path: path.read_bytes() for path in folder.glob("*.*")}
 
 
-def test_compiling_is_refused_where_it_would_fail(command, dataset, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(torch, "__file__", "/my work/torch/__init__.py")
-    result = command("train", *dataset, "model=bow", "task.compiled=true", f"paths.run={tmp_path / 'run'}")
+@pytest.mark.parametrize(
+    ("path", "file", "expected"),
+    [
+        ("/nowhere", "/work/torch/__init__.py", "there is no C++ compiler"),
+        (os.environ["PATH"], "/my work/torch/__init__.py", "a space is in its own path"),
+    ],
+)
+def test_compiling_is_refused_where_it_would_fail(
+    command, dataset, tmp_path, monkeypatch, path, file, expected
+) -> None:
+    if path != "/nowhere" and not shutil.which("c++"):
+        pytest.skip("there is no compiler")
+    monkeypatch.setattr(torch, "__file__", file)
+    monkeypatch.setenv("PATH", path)
+    result = command("train", *dataset, "model=bow", "task.compiled=true")
     assert result.code == 2
-    assert "task.compiled=true: PyTorch" in result.err.splitlines()[-1]
+    assert expected in result.err.splitlines()[-1]
 
 
 @pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a compiler")

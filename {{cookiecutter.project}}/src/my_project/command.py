@@ -54,6 +54,7 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
 
     @functools.wraps(main)
     def run() -> None:
+        run_own_code(file)
         os.environ["PROJECT_ROOT"] = str(file.parent)
         register_resolvers()
         if positional:
@@ -92,6 +93,19 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
             del os.environ["HYDRA_FULL_ERROR"]
 
     return run
+
+
+def run_own_code(file: Path) -> None:
+    """Start again with the package beside the command, if another copy of it was imported.
+
+    An editable install leads to the folder where it was made; DVC runs queued experiments in a copy of the project, and
+    git has worktrees.
+    """
+    source = file.parent / "src"
+    package = Path(__file__).resolve().parent
+    path = [str(source), *filter(None, [os.environ.get("PYTHONPATH")])]
+    if Path(source, package.name).is_dir() and package.parent != source and path[0] not in sys.path:
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONPATH": os.pathsep.join(path)})
 
 
 class Jobs(Callback):
@@ -179,6 +193,8 @@ def mistake(error: BaseException, file: Path) -> str | None:
             return message
         if isinstance(cause, OSError) and cause.errno in DISK_FULL:
             return f"{message}; make room, then resume"
+        if isinstance(cause, PermissionError) and cause.filename:
+            return f"{message}; choose a folder that you may write to, or change its permissions"
         if isinstance(cause, OSError) and cause.errno in READ_ONLY and cause.filename:
             return f"{cause.filename}: {cause.strerror}; choose a folder that can be written to"
         if isinstance(cause, InterpolationResolutionError) and message.startswith("UsageError"):

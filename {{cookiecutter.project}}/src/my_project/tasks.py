@@ -1,6 +1,8 @@
 """Tasks: what to minimise and what to measure. A task is the only LightningModule in the project."""
 
 import inspect
+import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -68,11 +70,8 @@ class Task(LightningModule):
 
     def on_fit_start(self) -> None:
         if self.compiled:
-            if self.device.type == "cpu" and " " in torch.__file__:
-                raise UsageError(
-                    f"task.compiled=true: PyTorch {torch.__version__} can't compile for a CPU when a space is in its "
-                    f"own path, {torch.__path__[0]}; use task.compiled=false, or move the project"
-                )
+            if self.device.type == "cpu":
+                _check_compiler()
             self.model.compile(dynamic=True)  # batches differ in length
 
     def on_train_epoch_start(self) -> None:
@@ -278,3 +277,13 @@ class Regression(Task):
         if not target.is_floating_point():
             raise UsageError("task=regression: the labels of this dataset are classes; use task=classification")
         return (len(target),)
+
+
+def _check_compiler() -> None:
+    if not any(map(shutil.which, filter(None, [os.environ.get("CXX"), "c++", "g++", "clang++", "cl"]))):
+        raise UsageError("task.compiled=true: there is no C++ compiler, which a CPU needs; use task.compiled=false")
+    if " " in torch.__file__:
+        raise UsageError(
+            f"task.compiled=true: PyTorch {torch.__version__} can't compile for a CPU when a space is in its own path, "
+            f"{torch.__path__[0]}; use task.compiled=false, or move the project"
+        )
