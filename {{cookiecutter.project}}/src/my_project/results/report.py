@@ -90,7 +90,7 @@ def _print(console: Console, cells: Cells, left: int, optional: list[str]) -> No
     if left > 0:
         print(f"... and {left} more rows, in comparison.md")
     if dropped:
-        print(f"Wider, in comparison.md: {', '.join(reversed(dropped))}.")
+        print(f"Too wide for this screen, and in comparison.md: {', '.join(reversed(dropped))}.")
 
 
 def _width(cells: Cells) -> int:
