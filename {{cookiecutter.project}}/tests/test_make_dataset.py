@@ -85,8 +85,9 @@ def test_every_file_format_gives_the_same_samples(make, reviews, tmp_path, suffi
 
 
 @pytest.fixture
-def served(reviews, tmp_path) -> Iterator[str]:
+def served(reviews, tmp_path, monkeypatch) -> Iterator[str]:
     """The address of the reviews on a server of this machine, which serves for this test."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     folder = shutil.copytree(reviews.parent, tmp_path / "served", ignore=lambda *_: {"made"})
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
