@@ -16,7 +16,8 @@ CHECKLIST = (ROOT / "CHECKLIST.md").read_text(encoding="utf-8")
 @pytest.fixture
 def project(tmp_path) -> Path:
     """A copy of this project without what its commands make."""
-    made = shutil.ignore_patterns(".venv", ".git", "data", "runs", "results", ".coverage*", "*cache*", "dvc.lock")
+    names = (".venv", ".git", "data", "runs", "results", ".coverage*", "*cache*", "dvc.lock", "somebody_*")
+    made = shutil.ignore_patterns(*names)
     folder = Path(shutil.copytree(ROOT, tmp_path / "my work", ignore=lambda *args: made(*args) - {"data"}))
     shutil.rmtree(folder / "data", ignore_errors=True)
     return folder

@@ -181,6 +181,8 @@ def test_a_key_that_is_none_is_told_and_the_run_goes_on(command, dataset, tmp_pa
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
         Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_address[1]}")
         result = command("train", *dataset, *FAST, "debug=fast", f"paths.run={tmp_path / 'run'}")
