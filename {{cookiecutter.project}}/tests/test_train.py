@@ -175,7 +175,7 @@ def test_training_does_nothing_to_the_dataset(command, dataset, tmp_path) -> Non
 @pytest.mark.parametrize(
     ("path", "file", "expected"),
     [
-        ("/nowhere", "/work/torch/__init__.py", "there is no C++ compiler"),
+        ("/nowhere", "/usr/torch/__init__.py", "there is no C++ compiler"),
         (os.environ["PATH"], "/my work/torch/__init__.py", "a space is in its own path"),
     ],
 )

@@ -68,7 +68,7 @@ def position(checkpoint: dict[str, Any]) -> str:
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return what differs between two configurations, as "key old -> new"; where things lie does not count."""
-    before, after = dict(_flat(old)), dict(_flat(new))
+    before, after = dict(flat(old)), dict(flat(new))
     elsewhere = ("task.", "callbacks.record.", "trainer.callbacks", "trainer.logger", "trainer.checkpoint_io")
     of_one_start = (*FOR_ONE_START, "paths", "overrides", "rerun", "name", "name_pattern")
     return [
@@ -80,6 +80,15 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         and "dir" not in name.rpartition(".")[2]
         and not name.endswith(".run.resume")
     ]
+
+
+def flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of each leaf of nested dicts."""
+    if isinstance(config, dict):
+        for name, value in config.items():
+            yield from flat(value, f"{prefix}{name}.")
+    else:
+        yield prefix[:-1], config
 
 
 def _find(name: str, runs: Path, run: str | None) -> tuple[Path | None, Path | None]:
@@ -147,11 +156,3 @@ def _overrides(folder: Path | None, checkpoint: Path | None) -> list[str]:
 
 def _value(override: str) -> Any:
     return OverridesParser.create().parse_override(override).value()
-
-
-def _flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(config, dict):
-        for name, value in config.items():
-            yield from _flat(value, f"{prefix}{name}.")
-    else:
-        yield prefix[:-1], config

@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import quote
 from .checkpoint_io import matches
 from .data.base import DataModule
 from .errors import short
+from .resume import flat
 
 FILES = ("curves.png", "confusion_matrix.png", "predictions.png", "predictions.csv", "samples.csv")
 
@@ -111,7 +111,7 @@ def hyperparameters(
     A pattern means what it does in `CheckpointIO`. Values that are null are left out; a class is told by its name.
     """
     chosen = {}
-    for key, value in _flat(config):
+    for key, value in flat(config):
         wanted = (include is None or matches(key, include)) and not matches(key, exclude)
         if value is not None and (wanted or matches(key, exceptions)):
             parent, _, last = key.rpartition(".")
@@ -148,11 +148,3 @@ def _link(path: Path, start: Path) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
-
-
-def _flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(config, dict):
-        for name, value in config.items():
-            yield from _flat(value, f"{prefix}{name}.")
-    else:
-        yield prefix[:-1], config
