@@ -1,0 +1,1 @@
+"""Search over hyperparameters: what a sweep tries, and what it ends with."""
