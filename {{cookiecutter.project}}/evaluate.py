@@ -18,11 +18,15 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     # Imported here, so that --help does not wait for torch.
     from my_project.callbacks.report import Report
     from my_project.checkpoint import find_checkpoint, load_data, load_task
-    from my_project.report import write_metrics
+    from my_project.processes import run_processes, starts_processes
+    from my_project.report import read_metrics, write_metrics
 
     path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
     task = load_task(path)
     trainer = instantiate(cfg.trainer, precision=task.hparams["trainer"]["precision"])
+    if starts_processes(trainer):
+        run_processes(cfg, trainer)
+        return read_metrics(path.parent / "evaluation.json")
     if cfg.report:
         trainer.callbacks.append(Report(path.parent))
     (test,) = trainer.test(task, load_data(path, cfg.paths.root), verbose=False)

@@ -20,15 +20,19 @@ def train(cfg: DictConfig) -> dict[str, float]:
     from pytorch_lightning import seed_everything
 
     from my_project.checkpoint import find_checkpoint, load_weights
-    from my_project.report import describe, describe_resumed, write_metrics
+    from my_project.processes import run_processes, starts_processes
+    from my_project.report import describe, describe_resumed, read_metrics, write_metrics
     from my_project.rerun import compare_rerun, describe_rerun
     from my_project.trainer import evaluate_best
 
-    seed_everything(cfg.seed, workers=True, verbose=False)
+    trainer = instantiate(cfg.trainer)
+    if starts_processes(trainer):
+        run_processes(cfg, trainer)
+        return read_metrics(f"{cfg.paths.output}/metrics.json")
 
+    seed_everything(cfg.seed, workers=True, verbose=False)
     data = instantiate(cfg.data)
     task = instantiate(cfg.task)
-    trainer = instantiate(cfg.trainer)
     if cfg.init:
         load_weights(task, data, find_checkpoint(cfg.init, cfg.paths.runs, "init"), cfg.checkpoint_io.load.exclude)
     task.check(data, cfg.monitor)

@@ -1,12 +1,10 @@
 """Commands that are interrupted, killed and sabotaged, and what resume= makes of it."""
 
-import functools
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -441,49 +439,3 @@ def test_a_job_that_is_always_started_with_resume_begins_and_goes_on(
     result = command("train", *job, more, "scheduler=constant")
     assert result.code == 0, result.err
     assert f", step {step}\n" in result.err
-
-
-def be_one_of_two(where: dict[str, str], sabotage: Callable[[], None] | None) -> None:
-    os.environ.update(where)
-    if sabotage:
-        sabotage()
-
-
-def start_two(folder: Path, *options: str, sabotage: Callable[[], None] | None = None) -> list[Process]:
-    """Start a command in two processes, which Lightning would start itself, on the CPU."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    processes = []
-    for rank in range(2):
-        own = folder / f"rank{rank}"
-        own.mkdir(exist_ok=True)
-        where = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
-        cpus = ["+trainer.accelerator=cpu", "+trainer.devices=2", "+trainer.strategy=ddp"]
-        quiet = ["hydra.output_subdir=null", f"hydra.job.name=rank{rank}"] if rank else []
-        if rank:
-            where["HYDRA_FULL_ERROR"] = "1"  # as it inherits it
-        start = functools.partial(be_one_of_two, where, None if rank else sabotage)
-        processes.append(Process(own, "train", *options, *cpus, *quiet, sabotage=start))
-    return processes
-
-
-@pytest.mark.parametrize("batch_size", [8, 12])
-def test_several_processes_stop_together_and_go_on_exactly(dataset, tmp_path, batch_size: int) -> None:
-    # 125 texts are 16 or 11 batches: as many for each process, or an odd one, which an epoch leaves out. With 5 batches
-    # an epoch ends before the processes would agree. 12 texts test: fewer than two batches of 12.
-    options = [*dataset, *SHORT, f"data.batch_size={batch_size}", "trainer.max_epochs=4", "callbacks=[checkpoint]"]
-    whole = start_two(tmp_path, *options, f"paths.run={tmp_path / 'whole'}")
-    assert [process.wait().code for process in whole] == [0, 0]
-    cut = start_two(tmp_path, *options, f"paths.run={tmp_path / 'cut'}", sabotage=wait)
-    cut[0].until(lambda: "waits\n" in cut[0].err.read_text())
-    cut[0].send(signal.SIGTERM)  # the other one is not told
-    results = [process.wait() for process in cut]
-    assert [result.code for result in results] == [128 + signal.SIGTERM, 0], results
-    assert "go on with" in results[0].err
-    assert "Traceback" not in results[1].err
-    resumed = start_two(tmp_path, f"resume={tmp_path / 'cut'}")
-    assert [process.wait().code for process in resumed] == [0, 0]
-    assert same(left(tmp_path / "cut"), left(tmp_path / "whole"))
-    checkpoint = torch.load(tmp_path / "cut/checkpoints/last.ckpt", weights_only=True)
-    assert len({samples for _, samples in checkpoint["train_loss"]}) == 2 or batch_size == 8

@@ -62,28 +62,45 @@ def test_validation_takes_the_longest_first_in_the_same_order_each_epoch() -> No
     assert np.array_equal(np.concatenate(batches(shuffle=False, epoch=7, seed=9)), order)
 
 
+def parts_of(lengths: np.ndarray, shuffle: bool, num_ranks: int, **options: int) -> list[list[np.ndarray]]:
+    """Return, for each batch, the rows of each process."""
+    samplers = [
+        BucketSampler(lengths, 32, 1, shuffle, rank=r, num_ranks=num_ranks, **options) for r in range(num_ranks)
+    ]
+    return [[rows.numbers for rows in batch] for batch in zip(*map(list, samplers), strict=True)]
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3, 8, 40])
+@pytest.mark.parametrize("tokens", [None, 500])
+def test_processes_share_out_each_batch_of_one_process(num_ranks: int, tokens: int | None) -> None:
+    alone = batches(tokens_per_batch=tokens)
+    shared = parts_of(LENGTHS, True, num_ranks, tokens_per_batch=tokens)
+    assert len(shared) == len(alone)
+    for parts, whole in zip(shared, alone, strict=True):
+        counted = [part for rank, part in enumerate(parts) if rank < len(whole)]
+        assert sorted(np.concatenate(counted)) == sorted(whole)
+        assert max(map(len, counted)) - min(map(len, counted)) <= 1
+        assert all(map(len, parts))  # one that is not counted, where there are fewer rows than processes
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3, 40])
+def test_weights_give_every_row_of_a_batch_the_same_weight(num_ranks: int) -> None:
+    samplers = [BucketSampler(LENGTHS, 32, 1, True, rank=rank, num_ranks=num_ranks) for rank in range(num_ranks)]
+    everything = [list(sampler) for sampler in samplers]
+    for number, whole in enumerate(batches()):
+        # The loss of a process is the mean over its rows, and their mean over the processes is what is minimised.
+        for sampler, rows in zip(samplers, everything, strict=True):
+            counted = len(rows[number].numbers) if sampler.rank < len(whole) else 0
+            assert sampler.weights[number] == pytest.approx(counted * num_ranks / len(whole))
+
+
 @pytest.mark.parametrize("num_ranks", [2, 3, 8])
-def test_ranks_share_out_the_rows_to_evaluate(num_ranks: int) -> None:
-    parts = [batches(shuffle=False, rank=rank, num_ranks=num_ranks) for rank in range(num_ranks)]
-    rows = np.concatenate([row for part in parts for row in part])
+@pytest.mark.parametrize("tokens", [None, 500])
+def test_processes_evaluate_each_row_once_in_as_many_batches(num_ranks: int, tokens: int | None) -> None:
+    shared = parts_of(LENGTHS, False, num_ranks, tokens_per_batch=tokens)
+    rows = np.concatenate([part for parts in shared for part in parts])
     assert np.array_equal(np.sort(rows), np.arange(len(LENGTHS)))
-
-
-@pytest.mark.parametrize("num_ranks", [2, 3, 8])
-def test_ranks_train_on_different_rows_for_as_many_steps(num_ranks: int) -> None:
-    parts = [batches(rank=rank, num_ranks=num_ranks) for rank in range(num_ranks)]
-    assert len({len(part) for part in parts}) == 1
-    rows = np.concatenate([row for part in parts for row in part])
-    assert len(rows) == len(set(rows))
-    assert len(LENGTHS) - len(rows) < 32 * num_ranks
-
-
-def test_every_row_is_trained_on_sooner_or_later_by_many_ranks() -> None:
-    seen = set()
-    for epoch in range(5):
-        for rank in range(8):
-            seen |= set(np.concatenate(batches(rank=rank, num_ranks=8, epoch=epoch)))
-    assert seen == set(range(len(LENGTHS)))
+    assert all(len(part) for parts in shared for part in parts)
 
 
 def test_batches_of_docstrings_are_hardly_padded(real_data) -> None:
@@ -170,14 +187,6 @@ def test_batches_of_so_many_tokens_are_full_hardly_padded_and_as_many_each_epoch
     assert len({frozenset(group) for group in epochs[0]} & {frozenset(group) for group in epochs[1]}) < 10
 
 
-@pytest.mark.parametrize("num_ranks", [2, 3])
-def test_ranks_share_out_batches_of_so_many_tokens(num_ranks: int) -> None:
-    parts = [batches(tokens_per_batch=TOKENS, rank=rank, num_ranks=num_ranks) for rank in range(num_ranks)]
-    assert len({len(part) for part in parts}) == 1
-    rows = np.concatenate([row for part in parts for row in part])
-    assert len(rows) == len(set(rows))
-
-
 @pytest.mark.parametrize("options", [{}, {"tokens_per_batch": TOKENS}, {"rank": 1, "num_ranks": 3}], ids=str)
 def test_an_epoch_goes_on_from_any_batch(options: dict[str, int]) -> None:
     whole = batches(epoch=2, **options)
@@ -186,7 +195,7 @@ def test_an_epoch_goes_on_from_any_batch(options: dict[str, int]) -> None:
         assert all(np.array_equal(*pair) for pair in zip(rest, whole[start:], strict=True))
 
 
-def test_a_batch_says_which_of_all_processes_batches_it_is() -> None:
-    samplers = [BucketSampler(LENGTHS, 32, 1, True, rank=rank, num_ranks=2) for rank in range(2)]
-    places = [(rows.epoch, rows.batch) for sampler in samplers for rows in sampler]
-    assert sorted(places) == [(0, number) for number in range(len(places))]
+def test_a_batch_says_which_it_is_and_whose_part() -> None:
+    for rank in range(2):
+        places = [rows[1:] for rows in BucketSampler(LENGTHS, 32, 1, True, rank=rank, num_ranks=2)]
+        assert places == [(0, number, rank) for number in range(len(places))]

@@ -27,12 +27,13 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from .accounts import name_user
 from .arguments import check_arguments, is_override, name_positional
 from .config import register_resolvers
-from .errors import Interrupted, UsageError, short
+from .errors import Interrupted, ProcessFailed, UsageError, short
 from .job_end import end_job
 from .lean import import_torchmetrics
+from .processes import be_process, is_process
 from .rerun import repeated
 from .resume import resumed
-from .run_folder import choose_folder
+from .run_folder import choose_folder, outer_rank
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 READ_ONLY = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
@@ -67,8 +68,10 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
         # Python looks for garbage after every 700 new objects; imports make a million that are none. With this the
         # first step of training comes after 2.2 s of CPU time instead of 2.8 s.
         gc.set_threshold(100_000, 50, 100)
-        first = os.environ.get("LOCAL_RANK", "0") == "0"  # which sets the variable below for the others
-        if first and os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if is_process():
+            be_process(main)
+            return
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
             main()
             return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print
@@ -78,6 +81,8 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
             sys.argv[1:] = resumed(file, name_user(sys.argv[1:], users))
             sys.argv[1:] = repeated(file, sys.argv[1:])
             check_arguments(file, sys.argv[1:])
+            if outer_rank() is not None and {"-m", "--multirun"} & set(sys.argv):
+                raise UsageError("-m: a sweep starts its processes itself; start it without torchrun or srun")
             main()
             sys.stdout.flush()
         except Interrupted as interrupted:
@@ -138,11 +143,11 @@ class Jobs(Callback):
         code = explain(error, Path(config.paths.root, f"{config.hydra.job.name}.py").resolve())
         folder = Path(config.hydra.runtime.output_dir)
         if config.hydra.mode is RunMode.MULTIRUN:
-            text = "".join(traceback.format_exception(error))
+            text = traceback_of(error)
             Path(folder, "error.txt").write_text(text, encoding="utf-8")
             job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
             return
-        if code == 2 and config.hydra.output_subdir:
+        if code == 2 and config.hydra.output_subdir:  # which all but the first of several processes lack
             remove_empty_run(folder)
         sys.exit(code)
 
@@ -154,13 +159,20 @@ class Jobs(Callback):
 
 
 def explain(error: BaseException, file: Path) -> int:
-    """Print one line for a mistake of the user, else the traceback, and return the exit code: 2 or 1."""
+    """Print one line for a mistake of the user, else the traceback, and return the exit code: 2 or 1.
+
+    Of several processes that met one mistake, the first speaks.
+    """
     if isinstance(error, BrokenPipeError):  # python train.py --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if line := mistake(error, file):
-        print(f"{file.name}: {line}", file=sys.stderr)
+        if not outer_rank():
+            print(f"{file.name}: {line}", file=sys.stderr)
         return 2
+    if isinstance(error, ProcessFailed):
+        print(f"{error.text}{file.name}: {error}", file=sys.stderr)
+        return 1
     while error.__cause__:
         error = error.__cause__
     frames = traceback.extract_tb(error.__traceback__)
@@ -171,10 +183,16 @@ def explain(error: BaseException, file: Path) -> int:
     return 1
 
 
+def traceback_of(error: BaseException) -> str:
+    """Return the whole traceback, that of the process which failed where it was one of several."""
+    own = error.text if isinstance(error, ProcessFailed) else ""
+    return own or "".join(traceback.format_exception(error))
+
+
 def end(interrupted: Interrupted, file: Path) -> int:
     """Print how an interrupted run goes on, ask Slurm to start it again if it is about to stop it, return the code."""
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return 0  # the first process speaks for all; an error here would make Lightning kill it
+    if outer_rank():
+        return 128 + interrupted.signal  # the first process speaks for all
     name, run = signal.Signals(interrupted.signal).name, Path(interrupted.checkpoint).parent.parent
     print(f"{file.name}: interrupted by {name}; go on with: python {file.name} resume={short(run)}", file=sys.stderr)
     if interrupted.signal == signal.SIGUSR1:

@@ -23,6 +23,23 @@ class Interrupted(BaseException):
         self.checkpoint = checkpoint
 
 
+class Pruned(BaseException):
+    """A trial of a sweep was ended early, as others had got further by then."""
+
+
+class ProcessFailed(Exception):
+    """One of several processes failed.
+
+    Args:
+        line: Which, and how.
+        text: Its traceback; none if it died.
+    """
+
+    def __init__(self, line: str, text: str = "") -> None:
+        super().__init__(line)
+        self.text = text
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return "; did you mean X?" for the choice that looks most like `name`, else the choices, else nothing."""
     choices = sorted(set(choices))

@@ -77,6 +77,11 @@ def inspect(path: Path) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
+def read_metrics(path: str | Path) -> dict[str, float]:
+    """Return what `write_metrics` wrote to `path`."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 @rank_zero_only
 def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str | Path | None) -> None:
     """Print the metrics, and write them to `path` in full precision; name the checkpoint, if there is one."""

@@ -12,25 +12,43 @@ from .arguments import is_override
 def choose_folder(config: DictConfig, kind: str) -> None:
     """Make the folder of a run or a sweep and put it in the config, unless the command line names it.
 
+    Processes that something outside has started together share the folder of the first, which alone writes to it.
+
     Args:
         config: With Hydra's part of it, before Hydra has made a folder.
         kind: "run" or "sweep".
     """
-    given = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
+    hydra, rank = config.hydra, outer_rank()
+    has_folder = bool(hydra.output_subdir)
+    if rank:
+        hydra.output_subdir = None
+        hydra.job_logging.root.handlers = ["console"]
+    given = [*hydra.overrides.task, *hydra.overrides.hydra]
     if any(override.startswith(("paths.run=", f"hydra.{kind}.dir=")) for override in given if is_override(override)):
         return
-    if not config.hydra.output_subdir or _is_one_of_several():
+    if not has_folder:
         return
-    wanted = str(config.hydra[kind].dir)
+    wanted = str(hydra[kind].dir)
     try:
-        folder = claim(Path(wanted))
+        folder = claim(Path(wanted)) if rank is None else _agree(config, Path(wanted), rank)
     except OSError:  # Hydra meets it, too, and then it is told
         return
     if str(folder) == wanted:
         return
     config.paths.run = str(folder)
     if kind == "sweep":  # whose jobs are composed anew
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+        hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+
+
+def outer_rank() -> int | None:
+    """Return which of several processes this is that something outside has started together, such as torchrun or srun.
+
+    None: nothing has, or just this one.
+    """
+    for count, number in (("WORLD_SIZE", "RANK"), ("SLURM_NTASKS", "SLURM_PROCID")):
+        if number in os.environ and int(os.environ.get(count, 1)) > 1:
+            return int(os.environ[number])
+    return None
 
 
 def claim(folder: Path) -> Path:
@@ -49,6 +67,14 @@ def claim(folder: Path) -> Path:
     raise AssertionError("there is always a next number")
 
 
-def _is_one_of_several() -> bool:
-    """Whether something else started this process together with others, which share a folder."""
-    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+def _agree(config: DictConfig, wanted: Path, rank: int) -> Path:
+    """Return the folder that all processes share: under Slurm it is named after the job, else the first one tells."""
+    if "RANK" not in os.environ:
+        return Path(config.paths.runs, f"slurm-{os.environ['SLURM_JOB_ID']}-{os.environ.get('SLURM_STEP_ID', 0)}")
+    from torch.distributed import TCPStore
+
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)  # torchrun's own
+    key = f"run-folder-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
+    if rank == 0:
+        store.set(key, str(claim(wanted)))
+    return Path(store.get(key).decode())

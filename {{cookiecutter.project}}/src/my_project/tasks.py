@@ -55,6 +55,7 @@ class Task(LightningModule):
         self.compiled = compiled
         self._loss_sum = torch.zeros(())  # over the samples of this epoch, of which there are
         self._num_samples = 0
+        self.weight = 1.0  # of this batch's loss, beside those of other processes
         self._loaded: dict[str, Any] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -81,12 +82,16 @@ class Task(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         inputs, target = batch
         loss = self.loss(self(inputs), target)
+        if self.trainer.world_size > 1:
+            self.weight = self.trainer.datamodule.weight(batch_idx)  # type: ignore[attr-defined]
+        samples = len(target) if self.weight else 0
         # A metric or a log call for every step costs more than the whole step of a small model.
-        self._loss_sum.add_(loss.detach(), alpha=len(target))
-        self._num_samples += len(target)
+        self._loss_sum.add_(loss.detach(), alpha=samples)
+        self._num_samples += samples
         if batch_idx % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(target))
-        return loss
+        # DDP takes the mean over the processes; one that has fewer samples of this batch counts less.
+        return loss if self.weight == 1 else loss * self.weight
 
     # Lightning asks for the arguments at every step, and finding them out takes time.
     training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
@@ -169,6 +174,8 @@ class Task(LightningModule):
         if others := misfits(checkpoint["state_dict"], self.state_dict()):
             raise UsageError(f"resume: the checkpoint's {others[0]} does not fit this model; resume with the same one")
         sums = checkpoint.get("train_loss", [])
+        if len(sums) != trainer.world_size:  # other processes go on, of which the first takes over all
+            sums = [[sum(column) for column in zip(*sums, strict=True)]] if sums else []
         if trainer.global_rank < len(sums):
             loss, samples = sums[trainer.global_rank]
             self._loss_sum, self._num_samples = torch.tensor(loss), int(samples)

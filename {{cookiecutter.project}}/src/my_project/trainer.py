@@ -33,10 +33,13 @@ HOOKS_OF_A_STEP = (
 
 # Which devices there are, where weights come from: `report.describe` and the commands say it in fewer words.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # between Lightning 2.6 and torch 2.13
 warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")  # see evaluate_best
 warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it asks where to begin, see `Loader`
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of a run that is resumed
+warnings.filterwarnings("ignore", ".*`srun` command is available")  # one process needs none
+warnings.filterwarnings("ignore", ".*all_gather is deprecated")  # between Lightning 2.6 and torch 2.13
 warnings.filterwarnings("ignore", ".*smaller than the logging interval")  # metrics of an epoch are logged all the same
 
 
@@ -75,8 +78,9 @@ def build_trainer(
         device = {"accelerator": "cpu", "devices": 1}
     else:
         device = {"accelerator": "gpu", "devices": gpus}
-        if "accelerator" not in options:
+        if options.get("accelerator") is None:
             _check_gpus(gpus)
+    options = {name: value for name, value in options.items() if value is not None or name not in device}
     options["profiler"] = options.get("profiler") or NoProfiler()
     if options["profiler"] in PROFILERS:  # into the run's folder, instead of a log that nobody reads
         folder = options.get("default_root_dir")

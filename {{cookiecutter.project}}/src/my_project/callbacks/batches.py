@@ -42,7 +42,8 @@ class Batches(Callback):
     ) -> None:
         if trainer.is_global_zero:
             # Lightning divides the loss by the number of batches whose gradients it adds up.
-            self.write(self._row, float(outputs["loss"]) * trainer.accumulate_grad_batches)
+            loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+            self.write(self._row, loss / getattr(pl_module, "weight", 1.0))
 
     def rewind(self, step: int) -> None:
         """Forget the batches of optimizer step `step` and later ones: training is about to make that step."""

@@ -31,7 +31,7 @@ class DataModule(LightningDataModule):
     Args:
         dir: Folder of the dataset.
         labels: "classes" or "numbers".
-        batch_size: Samples per batch and process.
+        batch_size: Samples per batch, which several processes share out among them.
         num_workers: Processes that load batches; zero loads in the main process.
         folds: Number of folds for cross-validation; without it a tenth of the samples validates.
         fold: The fold that validates, from 0 to `folds` - 1.
@@ -84,6 +84,7 @@ class DataModule(LightningDataModule):
         self.md5 = ""  # of their file
         self.splits: dict[str, np.ndarray] = {}
         self.targets: Tensor | None = None
+        self._training_sampler: BucketSampler | None = None
         self.fed: deque[np.ndarray] | None = None  # rows of the training batches, where a callback asks for them
 
     def __getstate__(self) -> dict[str, Any]:
@@ -201,6 +202,13 @@ class DataModule(LightningDataModule):
     def num_batches(self, split: str) -> int:
         return len(self._sampler(split))
 
+    def weight(self, batch: int) -> float:
+        """Return how much this process's part of a training batch counts, beside 1 for that of an average process.
+
+        The mean over the processes of loss times weight is the loss of the whole batch, however it divides.
+        """
+        return self._training_sampler.weights[batch] if self._training_sampler else 1.0
+
     def train_dataloader(self) -> DataLoader:
         return self._loader("train")
 
@@ -217,6 +225,12 @@ class DataModule(LightningDataModule):
         return inputs, target.to(device, non_blocking=True)
 
     def _sampler(self, split: str) -> BucketSampler:
+        processes = self.trainer.world_size if self.trainer else 1
+        if len(self.splits[split]) < processes:
+            raise UsageError(
+                f"{short(self.dir)}: {len(self.splits[split])} samples in the {split} split are not enough for "
+                f"{processes} processes; use fewer"
+            )
         return BucketSampler(
             self.lengths(self.splits[split]),
             self.batch_size,
@@ -225,7 +239,7 @@ class DataModule(LightningDataModule):
             pool=self.pool,
             tokens_per_batch=self.tokens_per_batch,
             rank=self.trainer.global_rank if self.trainer else 0,
-            num_ranks=self.trainer.world_size if self.trainer else 1,
+            num_ranks=processes,
             position=self._position if self.trainer and split == "train" else None,
         )
 
@@ -236,10 +250,13 @@ class DataModule(LightningDataModule):
 
     def _loader(self, split: str) -> DataLoader:
         train = split == "train"
+        sampler = self._sampler(split)
+        if train:
+            self._training_sampler = sampler
         return Loader(
             Split(self, self.splits[split], train and self.augments(), self.fed if train else None),
             batch_size=None,  # the sampler yields whole batches, and the dataset gathers one in one go
-            sampler=self._sampler(split),
+            sampler=sampler,
             collate_fn=_as_it_is,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
@@ -287,7 +304,8 @@ class Split(Dataset[Batch]):
         assert self.data.targets is not None, "setup() comes first"
         inputs = self.data.inputs(rows)
         if self.augment and isinstance(index, Rows):
-            with seeded(self.data.seed, index.epoch, index.batch):
+            part = (index.rank,) if index.rank else ()  # the first process does what a single one does
+            with seeded(self.data.seed, index.epoch, index.batch, *part):
                 inputs = self.data.augment(inputs)
         target = self.data.targets[torch.from_numpy(rows)]
         target = target if target.is_floating_point() else target.long()
