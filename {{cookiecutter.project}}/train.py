@@ -3,6 +3,7 @@
 python train.py                                     the defaults in configs/train.yaml
 python train.py model=bert trainer.gpus=4           another model, four GPUs
 python train.py -m model=bert,lstm seed=1,2         every combination, and a table
+python train.py 'tune=[batch_size,lr]'              find batch size and learning rate first, and train with them
 python train.py resume=auto                         go on with the newest run where it stopped
 python train.py rerun=runs/2026-01-01/12-00-00      repeat a run, and say whether its metrics come out the same
 """
@@ -24,7 +25,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     from my_project.report import describe, describe_resumed, read_metrics, write_metrics
     from my_project.rerun import compare_rerun, describe_rerun
     from my_project.trainer import evaluate_best
+    from my_project.tune import tune
 
+    tune(cfg)
     trainer = instantiate(cfg.trainer)
     if starts_processes(trainer):
         run_processes(cfg, trainer)

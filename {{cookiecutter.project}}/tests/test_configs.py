@@ -72,7 +72,7 @@ def test_every_dataset_is_made_and_trains(command, real_data, reviews, tmp_path,
 
 def test_every_group_is_tested_here() -> None:
     run_by_every_command = {"hydra"}
-    run_by_other_tests = {"checkpoint_io", "user"}  # test_checkpoint_io.py, test_user.py
+    run_by_other_tests = {"checkpoint_io", "tune", "user"}  # test_checkpoint_io.py, test_tune.py, test_user.py
     tested = {
         *("task", "data", "model", "optimizer", "scheduler", "trainer"),
         *("callbacks", "logger", "paths", "experiment", "debug"),

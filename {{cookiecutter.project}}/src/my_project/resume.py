@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from .arguments import is_override, quote
 from .errors import UsageError, did_you_mean, short
 
-FOR_ONE_START = ("resume", "init", "checkpoint_io", "paths.run")  # options that a resumed run does not take over
+FOR_ONE_START = ("resume", "init", "checkpoint_io", "paths.run", "tune")  # options that a resumed run does not take over
 
 
 def resumed(file: Path, arguments: list[str]) -> list[str]:
@@ -38,6 +38,10 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
         old = [o for o in old if key(o) not in FOR_ONE_START and not key(o).startswith("checkpoint_io.load")]
     kept = [override for override in old if key(override) not in {*given, "resume", "paths.run"}]
     new = [argument for argument in arguments if key(argument) != "resume"]
+    if checkpoint and (tuned := [argument for argument in new if key(argument).partition(".")[0] == "tune"]):
+        if name != "auto":
+            raise UsageError(f"{tuned[0]} resume={name}: a run goes on with what it began with; leave out tune")
+        new = [argument for argument in new if argument not in tuned]  # of a job always started with resume=auto
     if checkpoint:
         kept.append(f"resume={quote(checkpoint)}")
     elif folder:

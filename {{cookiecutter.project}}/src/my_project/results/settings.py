@@ -10,7 +10,7 @@ REPEATS = ("seed", "data.fold")  # what is varied to measure the spread, not to 
 
 # What says where things lie and how a run is shown, but not what it computes.
 UNIMPORTANT = (
-    *(*REPEATS, "data.seed", "trainer.seed", "paths", "logger", "overrides", "resume", "rerun", "hydra"),
+    *(*REPEATS, "data.seed", "trainer.seed", "paths", "logger", "overrides", "resume", "rerun", "tune", "hydra"),
     *("user", "account", "tags", "group", "job_type", "name", "name_pattern"),
     *("data.dir", "data.path", "data.url", "data.sha256", "trainer.default_root_dir"),
     *("callbacks.record", "callbacks.report", "callbacks.progress", "callbacks.learning_rate", "callbacks.summary"),

@@ -1,0 +1,1 @@
+"""What finds the value of an option before training."""
