@@ -21,7 +21,7 @@ from .trials import Sweep, Trial
 
 log = logging.getLogger(__name__)
 
-OF_ONE_START = ("hydra", "launcher", "paths.run", "resume", "sweep")  # what does not belong to the trial
+OF_ONE_START = ("hydra", "paths.run", "resume")  # what says where a run goes, not what it is
 ON_TOP = ("experiment", "debug")  # groups whose files set keys of any group, in the order of configs/train.yaml
 
 

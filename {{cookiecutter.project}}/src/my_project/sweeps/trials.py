@@ -113,16 +113,18 @@ class Sweep:
         return ", ".join(f"{count[state]} {state}" for state in states if count[state] or state == "complete")
 
     def space(self, key: str) -> BaseDistribution:
-        """Return from where the trials' values of an option were taken, also if that was changed on the way."""
+        """Return from where the trials' values of an option were taken, also if that was changed on the way.
+
+        Choices are what `shown` makes of them.
+        """
         spaces = [trial.spaces[key] for trial in self.trials if key in trial.spaces]
         numeric: list[Any] = [space for space in spaces if not isinstance(space, CategoricalDistribution)]
         if len(numeric) == len(spaces):
             low, high = min(space.low for space in numeric), max(space.high for space in numeric)
             return FloatDistribution(low, high, log=all(space.log for space in numeric))
-        values = [trial.settings[key] for trial in self.trials if key in trial.settings]
-        choices = [space.choices for space in spaces if isinstance(space, CategoricalDistribution)]
-        different = {shown(value): value for value in (*(value for some in choices for value in some), *values)}
-        return CategoricalDistribution(list(different.values()))
+        choices = {shown(value) for space in spaces for value in getattr(space, "choices", ())}
+        choices |= {shown(trial.settings[key]) for trial in self.trials if key in trial.settings}
+        return CategoricalDistribution(sorted(choices, key=_in_order))
 
 
 def read_sweep(folder: Path, study: Study, objectives: dict[str, str], command: str) -> Sweep:
@@ -148,6 +150,8 @@ def number(value: float | None) -> str:
     """Return a metric as a person reads it."""
     if value is None:
         return "-"
+    if value.is_integer() and abs(value) >= 1e4:  # parameters, say
+        return f"{value:,.0f}"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
 
 
@@ -162,7 +166,7 @@ def _read(folder: Path, trial: FrozenTrial) -> Trial:
         values=trial.values if _complete(trial) else [],
         reached=trial.intermediate_values[trial.last_step] if trial.last_step is not None else None,
         metrics=read_json(folder / str(trial.number) / "metrics.json"),
-        seconds=told.get("seconds", duration.total_seconds() if duration else math.nan),
+        seconds=told.get("seconds") or (duration.total_seconds() if duration else math.nan),
         attempts=told.get("attempts"),
         started=trial.datetime_start.isoformat(timespec="seconds") if trial.datetime_start else "",
         error=" ".join(str(told.get("error", "")).split()),
@@ -171,3 +175,11 @@ def _read(folder: Path, trial: FrozenTrial) -> Trial:
 
 def _complete(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.COMPLETE
+
+
+def _in_order(choice: str) -> tuple[float, str]:
+    """Numbers come in their own order, and before words."""
+    try:
+        return float(choice), choice
+    except ValueError:
+        return math.inf, choice

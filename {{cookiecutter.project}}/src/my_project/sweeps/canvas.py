@@ -1,0 +1,54 @@
+"""Paper and colours of a sweep's pictures: those of `my_project.pictures`, which waits for torch."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..data.atomic import new_file
+
+# Colours that the colour-blind can tell apart (Okabe and Ito).
+BLUE, ORANGE, GREEN, PURPLE, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666", "#b8b8b8"
+STYLE: Any = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 9,
+    "axes.unicode_minus": False,
+    "font.size": 8,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.markersize": 4,
+    "text.parse_math": False,  # a choice may be called $5
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+}
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it makes a list of the fonts, at its first use
+
+
+@contextmanager
+def figure_at(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """Give a figure of so many inches to draw on, which then is the file at `path`."""
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the font lacks a letter, which is drawn as a box
+        figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+        with new_file(path) as new:
+            figure.savefig(new, format="png")
+
+
+def cut(text: str, length: int) -> str:
+    """Return the text, or its beginning if it is longer."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
