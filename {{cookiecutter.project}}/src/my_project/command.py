@@ -27,7 +27,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from .accounts import name_user
 from .arguments import check_arguments, is_override, name_positional
 from .config import register_resolvers
-from .errors import Interrupted, ProcessFailed, UsageError, short
+from .errors import JOB, PRUNED, Interrupted, ProcessFailed, Pruned, UsageError, short
 from .job_end import end_job
 from .lean import import_torchmetrics
 from .processes import be_process, is_process
@@ -81,12 +81,16 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
             sys.argv[1:] = resumed(file, name_user(sys.argv[1:], users))
             sys.argv[1:] = repeated(file, sys.argv[1:])
             check_arguments(file, sys.argv[1:])
-            if outer_rank() is not None and {"-m", "--multirun"} & set(sys.argv):
-                raise UsageError("-m: a sweep starts its processes itself; start it without torchrun or srun")
-            main()
+            if (code := sweep(file)) is None:
+                main()
             sys.stdout.flush()
+            if code:
+                sys.exit(code)
         except Interrupted as interrupted:
             sys.exit(end(interrupted, file))
+        except Pruned as pruned:
+            print(f"{file.name}: {pruned}", file=sys.stderr)
+            sys.exit(PRUNED)
         except KeyboardInterrupt:
             print(f"{file.name}: interrupted", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
@@ -98,6 +102,21 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
             del os.environ["HYDRA_FULL_ERROR"]
 
     return run
+
+
+def sweep(file: Path) -> int | None:
+    """Run the sweep that the command line asks for and return its exit code; None if Hydra has all that it takes."""
+    arguments = sys.argv[1:]
+    if {"-m", "--multirun"} & set(arguments):
+        from .sweeps.sweep import run_sweep  # here, as --help does without
+
+        return run_sweep(file, arguments)
+    for group in ("sweep", "launcher"):
+        if given := next(
+            (line for line in arguments if line.startswith(f"{group}=") and line != f"{group}=null"), None
+        ):
+            raise UsageError(f"{given}: this is for a sweep; add -m")
+    return None
 
 
 def run_own_code(file: Path) -> None:
@@ -143,11 +162,12 @@ class Jobs(Callback):
         code = explain(error, Path(config.paths.root, f"{config.hydra.job.name}.py").resolve())
         folder = Path(config.hydra.runtime.output_dir)
         if config.hydra.mode is RunMode.MULTIRUN:
-            text = traceback_of(error)
-            Path(folder, "error.txt").write_text(text, encoding="utf-8")
+            Path(folder, "error.txt").write_text(traceback_of(error), encoding="utf-8")
             job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
             return
-        if code == 2 and config.hydra.output_subdir:  # which all but the first of several processes lack
+        if (
+            code == 2 and config.hydra.output_subdir and JOB not in os.environ
+        ):  # which all but the first of several processes lack
             remove_empty_run(folder)
         sys.exit(code)
 
@@ -161,8 +181,11 @@ class Jobs(Callback):
 def explain(error: BaseException, file: Path) -> int:
     """Print one line for a mistake of the user, else the traceback, and return the exit code: 2 or 1.
 
-    Of several processes that met one mistake, the first speaks.
+    Of several processes that met one mistake, the first speaks. A job of a sweep leaves the traceback in its folder.
     """
+    if JOB in os.environ:
+        Path(os.environ[JOB]).mkdir(parents=True, exist_ok=True)
+        Path(os.environ[JOB], "error.txt").write_text(traceback_of(error), encoding="utf-8")
     if isinstance(error, BrokenPipeError):  # python train.py --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

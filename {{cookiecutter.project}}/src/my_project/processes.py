@@ -100,7 +100,7 @@ def is_process() -> bool:
 
 def be_process(main: Callable[[], Any]) -> None:
     """Be one of several processes: call `main` with the config that all share."""
-    _end_with_parent()
+    end_with_parent()
     folder = Path(os.environ.pop(FOLDER))
     content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     first = os.environ["RANK"] == "0"
@@ -127,6 +127,18 @@ def be_process(main: Callable[[], Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it went."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
 
 
 def _wait(started: Sequence[subprocess.Popen[bytes]], folder: Path) -> set[int]:
@@ -203,18 +215,6 @@ def _passing_on(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, however it went."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
 
 
 def _configure_logging(settings: dict[str, Any], first: bool) -> None:

@@ -44,7 +44,7 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
         new = [argument for argument in new if argument not in tuned]  # of a job always started with resume=auto
     if checkpoint:
         kept.append(f"resume={quote(checkpoint)}")
-    elif folder:
+    elif folder and folder.is_dir():
         print(f"{file.name}: {short(folder)} has no checkpoint yet; it begins anew", file=sys.stderr)
     if folder and "paths.run" not in given:
         kept.append(f"paths.run={quote(folder)}")

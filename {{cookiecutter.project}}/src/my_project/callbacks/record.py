@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ..data.atomic import new_file
-from ..errors import Interrupted
+from ..errors import Interrupted, Pruned
 from ..names import full_name, next_number
 from ..record import describe_code, describe_data, describe_machine, installed_packages
 
@@ -107,6 +107,8 @@ class Record(Callback):
         with suppress(OSError):  # a full disk, say, is told already
             if isinstance(exception, Interrupted | KeyboardInterrupt):
                 self._update(status="interrupted")
+            elif isinstance(exception, Pruned):
+                self._update(status="pruned")
             else:
                 line = " ".join(f"{type(exception).__name__}: {exception}".split())
                 self._update(status="failed", error=line[:LONGEST])

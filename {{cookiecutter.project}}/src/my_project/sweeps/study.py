@@ -1,0 +1,261 @@
+"""A search with Optuna: its study lies in the sweep's folder, and every process that works on it asks it for trials."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ..errors import PRUNED, UsageError
+from ..seeding import seed_from
+from .jobs import INTERRUPTED, Job, Jobs, read_metrics
+from .lock import Lock
+from .space import Space
+from .trials import number, option, shown
+
+log = logging.getLogger(__name__)
+
+FILE = "study.log"  # the journal, in the sweep's folder
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class Study(Jobs):
+    """The trials of a search.
+
+    What the sampler suggests depends on the seed, the trial's number and what is known by then: a sweep that was
+    interrupted suggests what it would have suggested.
+
+    Args:
+        folder: The sweep's.
+        space: What it tries.
+        settings: The node `sweep` of the configuration.
+        objectives: The metrics to optimise, and whether "min" or "max" is wanted.
+        seed: Of the sampler.
+    """
+
+    def __init__(self, folder: Path, space: Space, settings: DictConfig, objectives: dict[str, str], seed: int) -> None:
+        super().__init__(folder)
+        self.space = space
+        self.settings = settings
+        self.objectives = objectives
+        self.seed = seed
+        self.distributions = space.distributions
+        self.study = open_study(folder, settings.storage, folder.name, objectives)
+        self.trials = self._count()
+        self._told = {trial.number for trial in self._trials(*ENDED)}
+
+    def take(self) -> Job | None:
+        with self.guard:
+            for trial in self._trials(TrialState.RUNNING):
+                # One that another machine began, in a folder of its own, is not for this one to go on with.
+                known = (self.folder / ".locks" / str(trial.number)).exists()
+                if known and (lock := self.lock(trial.number)):
+                    return self._job(trial.number, trial.params, lock)
+            if (
+                sum(trial.state is not TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
+                >= self.trials
+            ):
+                return None
+            trial, lock = self._ask()
+        return self._job(trial.number, trial.params, lock)
+
+    def end(self, job: Job, code: int) -> None:
+        try:
+            if code not in INTERRUPTED:
+                self._tell(job, code)
+        finally:
+            job.lock.release()
+
+    def left(self) -> int:
+        return self.trials - len(self._trials(*ENDED))
+
+    def news(self) -> list[str]:
+        ended = [trial for trial in self._trials(*ENDED) if trial.number not in self._told]
+        self._told.update(trial.number for trial in ended)
+        return [self._line(trial) for trial in ended]
+
+    def _count(self) -> int:
+        """Return how many trials there are to be: as many as a grid has points, where none are asked for."""
+        trials = self.settings.trials
+        if "search_space" in self.settings.sampler:
+            points = len(self.space.grid()) if self.distributions else 1
+            return points if trials is None else min(trials, points)
+        if not isinstance(trials, int) or trials < 1:
+            raise UsageError(f"sweep.trials={trials}: expected 1 or more")
+        return trials
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=states)
+
+    def _ask(self) -> tuple[Trial, Lock]:
+        known = self.study.get_trials(deepcopy=False)
+        self.study.sampler = self._sampler(len(known))
+        trial = self.study.ask(self._named(known))
+        lock = self.lock(trial.number)
+        assert lock, "its number is new"
+        return trial, lock
+
+    def _sampler(self, trials: int) -> Any:
+        config = self.settings.sampler
+        if "search_space" in config:  # a grid, which its seed puts in order once
+            points = {name: list(distribution.choices) for name, distribution in self._points().items()}
+            return instantiate(config, search_space=points)
+        return instantiate(config, seed=seed_from(self.seed, trials))
+
+    def _points(self) -> dict[str, CategoricalDistribution]:
+        from .space import values_of
+
+        return {name: CategoricalDistribution(list(values_of(found))) for name, found in self.space.varied.items()}
+
+    def _named(self, known: list[FrozenTrial]) -> dict[str, BaseDistribution]:
+        """Return the distributions by the names that the study has for them.
+
+        Optuna lets no parameter have other choices than before: one of a changed space gets a name of its own.
+        """
+        grid = "search_space" in self.settings.sampler
+        named: dict[str, BaseDistribution] = {}
+        for key, distribution in (self._points() if grid else self.distributions).items():
+            name, count = key, 1
+            while any(_clash(trial.distributions.get(name), distribution) for trial in known):
+                count += 1
+                name = f"{key}~{count}"
+            named[name] = distribution
+        return named
+
+    def _job(self, trial: int, params: dict[str, Any], lock: Lock) -> Job:
+        own = {option(name): value for name, value in params.items()}
+        fixed = [line for name, line in self.space.fixed.items() if name not in own]
+        overrides = [*fixed, *(f"{name}={_text(value)}" for name, value in own.items())]
+        return Job(trial, overrides, self.folder / str(trial), lock)
+
+    def _tell(self, job: Job, code: int) -> None:
+        trial = next(trial for trial in self._trials(TrialState.RUNNING) if trial.number == job.number)
+        attributes = Trial(self.study, trial._trial_id)
+        attempts = trial.user_attrs.get("attempts", 0) + 1
+        attributes.set_user_attr("attempts", attempts)
+        if code == PRUNED:
+            self._close(job, TrialState.PRUNED)
+            return
+        error = self.error(job, code) if code else ""
+        if not error:
+            reached = read_metrics(job.folder)
+            missing = [name for name in self.objectives if name not in reached]
+            if not missing and all(reached[name] == reached[name] for name in self.objectives):
+                attributes.set_user_attr("seconds", reached.get("seconds"))
+                self._close(job, TrialState.COMPLETE, [reached[name] for name in self.objectives])
+                return
+            what = (
+                f"there is no metric {missing[0]}; there are {', '.join(sorted(reached))}"
+                if missing
+                else "is no number"
+            )
+            error = what if missing else f"{', '.join(self.objectives)} {what}"
+        attributes.set_user_attr("error", error)
+        if attempts <= self.settings.retries:
+            log.warning("#%d failed (%s), and is tried again", job.number, error)
+            (job.folder / "error.txt").rename(job.folder / f"error-{attempts}.txt")
+        else:
+            self._close(job, TrialState.FAIL)
+
+    def _close(self, job: Job, state: TrialState, values: list[float] | None = None) -> None:
+        self.study.tell(job.number, values, state, skip_if_finished=True)
+
+    def _line(self, trial: FrozenTrial) -> str:
+        settings = "  ".join(f"{option(name)}={shown(value)}" for name, value in trial.params.items())
+        if trial.state is TrialState.FAIL:
+            return f"#{trial.number} failed: {trial.user_attrs.get('error', 'unknown')}  {settings}"
+        if trial.state is TrialState.PRUNED:
+            return f"#{trial.number} pruned after validation {trial.last_step}  {settings}"
+        values = "  ".join(f"{name} {number(value)}" for name, value in zip(self.objectives, trial.values, strict=True))
+        return f"#{trial.number} {values}{self._best(trial)}  {settings}"
+
+    def _best(self, trial: FrozenTrial) -> str:
+        if len(self.objectives) > 1:
+            return ""
+        best = self.study.best_trial
+        return "  (best so far)" if best.number == trial.number else f"  (best: {number(best.value)} in #{best.number})"
+
+
+def open_study(folder: Path, storage: str | None, name: str, objectives: dict[str, str]) -> optuna.Study:
+    """Return the study of a sweep, which is made if it is not there.
+
+    Args:
+        folder: The sweep's.
+        storage: Address of a database, for machines that share no folder; None for a journal in the folder.
+        name: Name of the study.
+        objectives: The metrics, and whether "min" or "max" is wanted.
+
+    Raises:
+        UsageError: The database can't be reached.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in objectives.values()]
+    try:
+        journal = str(folder / FILE)
+        place = storage or JournalStorage(JournalFileBackend(journal, lock_obj=JournalLock(f"{journal}.lock")))
+        return optuna.create_study(storage=place, study_name=name, directions=directions, load_if_exists=True)
+    except Exception as error:
+        if storage is None:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"sweep.storage: can't be used ({type(error).__name__}: {reason})") from None
+
+
+class JournalLock(BaseJournalFileLock):
+    """A lock that a killed process does not leave behind, as Optuna's own do, for 30 seconds.
+
+    Args:
+        path: Its file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._lock = FileLock(path)
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def running_trial(folder: Path) -> Trial | None:
+    """Return the trial of a search that the run in `folder` is, if it is one and has not ended."""
+    import yaml
+
+    about = folder.parent / "sweep.yaml"
+    if not about.is_file() or not folder.name.isdigit():
+        return None
+    settings = yaml.safe_load(about.read_text(encoding="utf-8"))
+    if not settings.get("study"):
+        return None
+    storage = OmegaConf.to_container(OmegaConf.create({"storage": settings["storage"]}), resolve=True)["storage"]  # type: ignore[index,call-overload]
+    study = open_study(folder.parent, storage, settings["study"], settings["objectives"])
+    found = [t for t in study.get_trials(deepcopy=False) if t.number == int(folder.name)]
+    if not found or found[0].state is not TrialState.RUNNING:
+        return None
+    if settings["pruner"]:
+        study.pruner = instantiate(settings["pruner"])
+    return Trial(study, found[0]._trial_id)
+
+
+def _clash(old: BaseDistribution | None, new: BaseDistribution) -> bool:
+    if old is None:
+        return False
+    try:
+        optuna.distributions.check_distribution_compatibility(old, new)
+    except ValueError:
+        return True
+    return False
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
