@@ -71,7 +71,7 @@ def scales(sweep: Sweep, trials: list[Trial], keys: list[str]) -> list[Scale]:
         space: Any = sweep.space(key)
         if isinstance(space, CategoricalDistribution):
             names = [shown(trial.settings[key]) if key in trial.settings else None for trial in trials]
-            found.append(Scale(key, names, space.choices))
+            found.append(Scale(key, names, [str(choice) for choice in space.choices]))
         else:
             found.append(Scale(key, [trial.settings.get(key) for trial in trials], log=space.log))
     return found + [Scale(name, [t.values[place] for t in trials]) for place, name in enumerate(sweep.objectives)]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -156,7 +157,7 @@ def _draw_front(sweep: Sweep) -> None:
         figure.suptitle(f"{cut(sweep.folder.name, 40)}: {title}", fontsize=9)
 
 
-def _scatter(axis: Axes, trials: list[Trial], x: int, y: int, linestyle: str = "", **style: object) -> None:
+def _scatter(axis: Axes, trials: list[Trial], x: int, y: int, linestyle: str = "", **style: Any) -> None:
     points = [trial.values[x] for trial in trials], [trial.values[y] for trial in trials]
     axis.plot(*points, marker="o", linestyle=linestyle, linewidth=0.9, **style)
 

@@ -76,7 +76,9 @@ def write_csv(path: Path, sweep: Sweep) -> None:
     for trial in sweep.trials:
         line: dict[str, Any] = {"trial": trial.number, "state": trial.state}
         line |= {key: trial.settings.get(key) for key in sweep.keys}
-        line |= dict(zip(sweep.objectives, trial.values or [None] * len(sweep.objectives), strict=True))
+        line |= (
+            dict(zip(sweep.objectives, trial.values, strict=True)) if trial.values else dict.fromkeys(sweep.objectives)
+        )
         line |= {name: trial.metrics.get(name) for name in metrics}
         line |= {"pareto": trial.number in sweep.front} if len(sweep.objectives) > 1 else {}
         seconds = None if math.isnan(trial.seconds) else trial.seconds

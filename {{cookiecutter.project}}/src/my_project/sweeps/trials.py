@@ -124,7 +124,8 @@ class Sweep:
             return FloatDistribution(low, high, log=all(space.log for space in numeric))
         choices = {shown(value) for space in spaces for value in getattr(space, "choices", ())}
         choices |= {shown(trial.settings[key]) for trial in self.trials if key in trial.settings}
-        return CategoricalDistribution(sorted(choices, key=_in_order))
+        ordered = sorted(choices, key=_in_order)
+        return CategoricalDistribution(ordered)
 
 
 def read_sweep(folder: Path, study: Study, objectives: dict[str, str], command: str) -> Sweep:
@@ -150,7 +151,7 @@ def number(value: float | None) -> str:
     """Return a metric as a person reads it."""
     if value is None:
         return "-"
-    if value.is_integer() and abs(value) >= 1e4:  # parameters, say
+    if float(value).is_integer() and abs(value) >= 1e4:  # parameters, say
         return f"{value:,.0f}"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
 
