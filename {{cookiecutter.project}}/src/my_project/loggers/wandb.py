@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import wandb
+import yaml
 from pytorch_lightning.loggers import WandbLogger as LightningWandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
@@ -20,6 +21,7 @@ from torch.nn import Module
 
 from ..errors import short
 from ..job_end import at_job_end
+from ..resume import flat
 from .network import answers
 from .run import Run
 from .wandb_file import read_rows
@@ -41,9 +43,11 @@ class WandbLogger(LightningWandbLogger):
     def __init__(self, run: Run, **kwargs: Any) -> None:
         self.run = run
         self._known = run.known_id("wandb")
+        # In a sweep of W&B's own, the agent has given the run its id.
+        given = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
         self._logged: list[dict[str, Any]] = []
         about = {"name": run.name, "group": run.group, "job_type": run.job_type, "tags": list(run.tags)}
-        super().__init__(save_dir=run.dir, id=self._known or secrets.token_hex(4), **about | kwargs)
+        super().__init__(save_dir=run.dir, id=given or self._known or secrets.token_hex(4), **about | kwargs)
         self._wandb_init.pop("anonymous", None)  # W&B warns about it
 
     @property
@@ -85,7 +89,7 @@ class WandbLogger(LightningWandbLogger):
     @rank_zero_only
     def log_graph(self, model: Module, input_array: Any = None) -> None:
         """Log the task's config: Lightning calls this when the task and its data are ready."""
-        self.log_hyperparams(self.run.config(model))
+        self.log_hyperparams(_without(_swept(), self.run.config(model)))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -104,6 +108,19 @@ class WandbLogger(LightningWandbLogger):
         if not experiment.offline:
             log.info("W&B: %s", experiment.url)
         wandb.teardown()  # the next job may have another user
+
+
+def _swept() -> set[str]:
+    """Return the options that an agent of W&B's own sweeps has set, which W&B knows by then and lets nobody change."""
+    file = Path(os.environ.get("WANDB_SWEEP_PARAM_PATH", ""))
+    return set(yaml.safe_load(file.read_text(encoding="utf-8"))) if file.is_file() else set()
+
+
+def _without(options: set[str], config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config without these options; of a group's choice what it brings along stays, key by key."""
+    kept = {key: value for key, value in config.items() if key not in options}
+    groups = {key: value for key, value in config.items() if key in options and isinstance(value, dict)}
+    return kept | {key: value for key, value in flat(groups) if key not in options}
 
 
 def _hindrance(settings: Any) -> str | None:
