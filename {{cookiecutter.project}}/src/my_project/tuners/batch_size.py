@@ -108,7 +108,7 @@ class BatchSizeFinder:
             loader = DataLoader(
                 Split(data, data.splits["train"], data.augments()),
                 batch_size=None,
-                sampler=batches,  # type: ignore[arg-type]
+                sampler=batches,
                 num_workers=data.num_workers,
                 pin_memory=torch.cuda.is_available(),
             )

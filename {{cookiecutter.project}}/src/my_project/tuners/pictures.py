@@ -25,9 +25,10 @@ def draw_learning_rates(
         axis.set_xscale("log")
         axis.set_xlabel("learning rate, rising with every step")
         axis.set_ylabel("training loss")
-        low, high = float(average.min()), float(np.maximum.accumulate(average)[average.argmin()])
-        inside = losses[: average.argmin() + 1]
-        axis.set_ylim(min(low, inside.min()) - 0.1 * (high - low), max(high + (high - low), inside.max()))
+        axis.xaxis.set_major_formatter("{x:g}")
+        falling = losses[: average.argmin() + 1]  # beyond it the losses may be of any size
+        margin = 0.1 * float(np.ptp(falling))
+        axis.set_ylim(falling.min() - margin, falling.max() + 2 * margin)
         _mark(axis, suggestion, float(np.interp(suggestion, rates, average)), f"{suggestion:g}")
         axis.legend()
 
