@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
-WORKER = '''\
+WORKER = """\
 import json, os, signal, sys, time
 from pathlib import Path
 
@@ -64,9 +64,9 @@ about |= {name: os.environ.get(name) for name in (
 )}
 with open(job.with_suffix(".done"), "a") as file:
     file.write(json.dumps(about) + "\\n")
-'''
+"""
 
-LAUNCH = '''\
+LAUNCH = """\
 import json, logging, sys
 from pathlib import Path
 from hydra import compose, initialize_config_dir
@@ -99,7 +99,7 @@ try:
                             "gpus": 0, "watch": watch} | options))
 except Exception as error:
     sys.exit(explain(error, Path(sys.argv[0])))
-'''
+"""
 
 
 @dataclass

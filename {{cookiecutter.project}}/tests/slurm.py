@@ -89,7 +89,9 @@ def _start(folder: Path, stack: ExitStack) -> dict[str, str]:
     key = folder / "munge/key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
-    munge = [f"--{name}={folder}/munge/{name.split('-')[0]}" for name in ("socket", "key-file", "pid-file", "seed-file")]
+    munge = [
+        f"--{name}={folder}/munge/{name.split('-')[0]}" for name in ("socket", "key-file", "pid-file", "seed-file")
+    ]
     munge.append(f"--log-file={folder}/munge/log")
     config = folder / "slurm.conf"
     host = socket.gethostname().partition(".")[0]

@@ -132,12 +132,11 @@ def be_job(file: Path, arguments: list[str], output: Path | None, environment: d
 
 
 def _start(file: Path, arguments: list[str], output: Path | None, environment: dict[str, str]) -> BaseProcess:
-    process = multiprocessing.get_context(METHOD).Process(
-        target=be_job, args=(file, arguments, output, environment), name="job"
-    )
+    context: Any = multiprocessing.get_context(METHOD)
+    process: BaseProcess = context.Process(target=be_job, args=(file, arguments, output, environment), name="job")
     sys.stdout.flush()
     sys.stderr.flush()
-    process.start()  # type: ignore[attr-defined]
+    process.start()
     return process
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from ..errors import UsageError, short
-from .work import INTERRUPTED, Work, check_number, how_it_died, last_line, run_worker
+from .work import INTERRUPTED, Work, check_number, count, how_it_died, last_line, run_worker
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ ENDED = {
     "TIMEOUT",
 }
 DIED = "died"
+CANCELLED = ("CANCELLED", "PENDING")  # last known: a task that is cancelled in the queue is gone at once
+TIMES = {1: "once", 2: "twice"}
 
 
 class Slurm:
@@ -114,7 +116,7 @@ class Slurm:
         waiting = {id: task for id, task in (_queue(known) or {}).items() if task.state not in ENDED}
         arrays = sorted({id.partition("_")[0] for id in waiting}, key=int)
         if waiting:
-            log.info("%s of this sweep are in Slurm already: job %s", _count(waiting, "worker"), ", ".join(arrays))
+            log.info("%s of this sweep are in Slurm already: job %s", count(len(waiting), "worker"), ", ".join(arrays))
         if work.count > len(waiting):
             arrays.append(self._submit(work, work.count - len(waiting), folder))
         try:
@@ -129,8 +131,8 @@ class Slurm:
             sys.exit(128 + signal.SIGINT)
         self._tell(states, folder)
 
-    def _submit(self, work: Work, count: int, folder: Path) -> str:
-        """Return the number of a new array of `count` tasks."""
+    def _submit(self, work: Work, tasks: int, folder: Path) -> str:
+        """Return the number of a new array of so many tasks."""
         try:
             import submitit
         except ModuleNotFoundError:
@@ -145,7 +147,7 @@ class Slurm:
             "nodes": work.nodes,
             "ntasks_per_node": work.processes,
             "gpus_per_node": work.gpus or None,
-            "array_parallelism": self.workers or count,
+            "array_parallelism": self.workers or tasks,
             "signal_delay_s": self.grace,
             "stderr_to_stdout": True,
             "wckey": None,
@@ -160,13 +162,13 @@ class Slurm:
         words = io.StringIO()
         try:
             with redirect_stderr(words), _outside_of_a_job():
-                jobs = executor.submit_array([task] * count)
+                jobs = executor.submit_array([task] * tasks)
         except submitit.core.utils.FailedJobError as error:
             for left in folder.glob(".submission_file_*"):
                 left.unlink()
             raise UsageError(f"launcher=slurm: {_plain(str(error) or words.getvalue())}") from None
         array = jobs[0].job_id.partition("_")[0]
-        log.info("%s in Slurm: job %s, logs in %s", _count(jobs, "worker"), array, short(folder))
+        log.info("%s in Slurm: job %s, logs in %s", count(len(jobs), "worker"), array, short(folder))
         return array
 
     def _tell(self, states: Mapping[str, str], folder: Path) -> None:
@@ -182,13 +184,13 @@ class Slurm:
         for reason, ids in reasons.items():
             file = folder / f"{ids[0]}_0_log.out"
             line = last_line(file) if reason.startswith(DIED) else ""
-            log.warning("%s %s%s", _count(ids, "worker"), reason, f": {line} ({short(file)})" if line else "")
+            log.warning("%s %s%s", count(len(ids), "worker"), reason, f": {line} ({short(file)})" if line else "")
 
     def _reason(self, state: str) -> str:
         """Return why a task that said nothing about its worker ended."""
         if state == "COMPLETED":
             return ""
-        if state == "CANCELLED":
+        if state in CANCELLED:
             return "cancelled"
         if state == "TIMEOUT":
             return f"ran out of time before they had saved; give more launcher.grace than {self.grace} seconds"
@@ -220,6 +222,7 @@ class Task:
 
         for number in (WARNING, signal.SIGTERM):  # in place of submitit's handlers, which don't wait for the worker
             signal.signal(number, receive)
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)  # which comes before SIGTERM
         code = run_worker(self.command, lambda: bool(told))
         if told and code in INTERRUPTED:
             return self._go_on((time.monotonic() - began) / 60)
@@ -228,16 +231,19 @@ class Task:
 
     def _go_on(self, minutes: float) -> str:
         """Queue this task again, which ends it, or return why not."""
-        job, restarts = os.environ["SLURM_JOB_ID"], int(os.environ.get("SLURM_RESTART_COUNT", 0))
-        if os.environ["SLURM_PROCID"] != "0":
+        import submitit
+
+        environment = submitit.JobEnvironment()
+        if environment.global_rank != 0:
             sys.exit()  # the first process speaks for all
+        job, restarts = environment.job_id, int(os.environ.get("SLURM_RESTART_COUNT", 0))
         state = subprocess.run(["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True, check=False)
         if state.stdout.strip() != "RUNNING":
             sys.exit()  # somebody cancelled it, or Slurm has queued it again
         if restarts < self.requeues:
             subprocess.run(["scontrol", "requeue", job], check=True)
             sys.exit()
-        times = "once" if restarts == 0 else f"{restarts + 1} times"
+        times = TIMES.get(restarts + 1, f"{restarts + 1} times")
         if minutes >= self.minutes - (self.grace + EARLIER) / 60:
             return f"ran out of time (launcher.minutes={self.minutes}) {times}; give more minutes"
         return f"had to make room {times}; launcher.requeues={2 * self.requeues + 1} queues them more often"
@@ -281,7 +287,7 @@ def _wait(arrays: Sequence[str], work: Work) -> dict[str, str]:
                 needless |= set(waiting)
                 subprocess.run(["scancel", "--state=PENDING", *arrays], check=False)
             if not active:
-                return {id: state for id, state in states.items() if id not in needless or state != "CANCELLED"}
+                return {id: state for id, state in states.items() if id not in needless or state not in CANCELLED}
             hindrance = _hindrance(list(waiting.values())) if len(waiting) == len(active) else ""
         if hindrance and hindrance != said and time.monotonic() - began > PATIENCE:
             log.info(said := hindrance)
@@ -293,11 +299,7 @@ def _hindrance(waiting: Sequence[Place]) -> str:
     """Return where tasks wait and what for; the first is the next to start."""
     first = waiting[0]
     verb = "wait" if len(waiting) > 1 else "waits"
-    return f"{_count(waiting, 'job')} {verb} in partition {first.partition}: {first.reason}"
-
-
-def _count(things: Collection[Any], name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+    return f"{count(len(waiting), 'job')} {verb} in partition {first.partition}: {first.reason}"
 
 
 def _plain(words: str) -> str:

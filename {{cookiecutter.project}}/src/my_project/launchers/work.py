@@ -3,12 +3,16 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..sweeps.jobs import Jobs
 
 ENDED_WELL = (0, 1)  # of a worker: its job is done, or failed and that is on record
 INTERRUPTED = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # its job was saved and is to go on
@@ -27,6 +31,9 @@ class Work:
         processes: Processes of a job on each of its machines.
         gpus: GPUs of a job on each of its machines.
         watch: Tells on the screen which jobs have ended since it was last called, and returns how many are left.
+        jobs: The jobs themselves, for a launcher that needs no workers.
+        file: The command of a job, to which `flags` and the job's own arguments are added.
+        flags: Options of the command that all jobs share, such as --config-dir.
     """
 
     command: list[str]
@@ -36,9 +43,14 @@ class Work:
     processes: int
     gpus: int
     watch: Callable[[], int]
+    jobs: "Jobs | None" = None
+    file: Path = Path()
+    flags: Sequence[str] = ()
 
 
-def run_worker(command: list[str], told: Callable[[], bool], folder: Path | None = None, log: Path | None = None) -> int:
+def run_worker(
+    command: list[str], told: Callable[[], bool], folder: Path | None = None, log: Path | None = None
+) -> int:
     """Run a worker and return its exit code, which is negative if a signal killed it.
 
     Args:
@@ -81,9 +93,16 @@ def last_line(log: Path) -> str:
     return next((line[:LONGEST_LINE] for line in reversed(lines) if line), "")
 
 
+def count(number: int, name: str) -> str:
+    """Return a number of things, such as "2 workers"."""
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
 def check_number(name: str, value: object, least: int, optional: bool = False) -> None:
     """Raise a UsageError unless the option is a whole number that is large enough."""
     if value is None and optional:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UsageError(f"launcher.{name}={value}: expected {'null or ' if optional else ''}a whole number from {least}")
+        raise UsageError(
+            f"launcher.{name}={value}: expected {'null or ' if optional else ''}a whole number from {least}"
+        )

@@ -1,0 +1,100 @@
+"""Workers as tasks of a real Ray."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from launching import Jobs, finish, make_jobs, until
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
+LAUNCHER = ["+launcher=ray", "launcher.workers=2"]
+
+
+@pytest.fixture
+def jobs_of(tmp_path):
+    return lambda *seconds: make_jobs(tmp_path / "a sweep", list(seconds))
+
+
+def logs(jobs: Jobs) -> str:
+    return "\n".join(path.read_text() for path in sorted(jobs.folder.glob("ray/*.log")))
+
+
+def processes(word: str) -> list[str]:
+    lines = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in lines if word in line and "ps -eo" not in line]
+
+
+def test_short_jobs_run_while_a_long_one_does(jobs_of) -> None:
+    jobs = jobs_of(6, 1, 1, 1)
+    before = processes("raylet")
+    code, out, err = jobs.launch(*LAUNCHER)
+    assert code == 0, err
+    assert err == f"4 workers in Ray, logs in {jobs.folder}/ray\n"
+    assert out.splitlines() == [f"job {number} has ended" for number in (1, 2, 3, 0)]
+    done = [times for (times,) in jobs.done().values()]
+    assert all(one["ended"] < done[0]["ended"] for one in done[1:])
+    assert all(first["ended"] <= second["began"] for first, second in zip(done[1:], done[2:], strict=False))
+    assert Path(done[0]["cwd"]) == Path.cwd()
+    assert logs(jobs).count("begins") == 4
+    assert processes("raylet") == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_launcher_waits_until_the_workers_have_saved(jobs_of, number: int) -> None:
+    jobs = jobs_of(6, 6, 6)
+    launch = jobs.start(*LAUNCHER)
+    until(lambda: logs(jobs).count("begins") == 2, launch)
+    time.sleep(1)
+    os.killpg(launch.pid, number) if number == signal.SIGINT else launch.send_signal(number)
+    code, _, err = finish(launch)
+    assert code == (-number if number == signal.SIGINT else 128 + number), err  # `command` makes that 130
+    assert "2 workers told to save and end" in err
+    assert not processes(str(jobs.folder))
+    assert len(list(jobs.folder.glob("*.progress0"))) == 2
+    code, _, err = jobs.launch(*LAUNCHER)
+    assert code == 0, err
+    assert [len(done["past"]) for (done,) in jobs.done().values()] == [1, 1, 0]
+
+
+def test_workers_that_die_are_told_of(jobs_of) -> None:
+    jobs = jobs_of(-signal.SIGKILL, -1001)  # the second one says itself that it failed
+    code, _, err = jobs.launch(*LAUNCHER)
+    assert code == 0, err
+    assert err.splitlines()[1] == f"1 worker died, killed by SIGKILL: out of luck ({jobs.folder}/ray/0.log)"
+    assert len(err.splitlines()) == 2
+
+
+def test_a_ray_that_runs_is_used_and_goes_on(jobs_of, tmp_path) -> None: ...
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "work", "expected"),
+    [
+        (
+            ["launcher.address=ray://127.0.0.1:{port}"],
+            {},
+            "launcher.address=ray://127.0.0.1:{port}: no Ray answers there",
+        ),
+        (["launcher.address=127.0.0.1:{port}"], {}, "launcher.address=127.0.0.1:{port}: no Ray answers there"),
+        ([], {"nodes": 2}, "trainer.num_nodes=2: with launcher=ray a job runs on one node; use launcher=slurm"),
+        ([], {"gpus": 99}, "launcher.gpus_per_job=99: no node of this Ray has more than"),
+        (["launcher.workers=0"], {}, "launcher.workers=0: expected null or a whole number from 1"),
+        (["launcher.cpus_per_job=-1"], {}, "launcher.cpus_per_job=-1: expected null or a number from 0"),
+    ],
+)
+def test_what_ray_cannot_do_is_one_line(jobs_of, options: list[str], work: dict[str, int], expected: str) -> None:
+    jobs, port = jobs_of(1), free_port()
+    code, _, err = jobs.launch(*LAUNCHER, *(option.format(port=port) for option in options), **work)
+    assert code == 2, err
+    assert err.startswith(f"launch.py: {expected.format(port=port)}")
+    assert err.count("\n") == 1
