@@ -51,10 +51,11 @@ class LearningRateFinder:
         rising = RisingRate(np.geomspace(self.min, self.max, self.steps))
         data, task, trainer = trial(self.steps, [rising])
         trainer.fit(task, datamodule=data)
-        rates, losses = np.array(rising.rates), np.array(rising.losses)
+        rates, step = np.unique(rising.rates, return_inverse=True)  # a step may take several batches
+        losses = np.bincount(step, rising.losses) / np.bincount(step)
         if len(losses) < FEWEST_STEPS:
             raise UsageError(f"tune.lr.min={self.min}: the loss diverges from there on; begin with a smaller rate")
-        average, error = averaged(losses, round(REACH * self.steps * trainer.accumulate_grad_batches))
+        average, error = averaged(losses, round(REACH * self.steps))
         lowest = int(average.argmin())
         if average[0] - average[lowest] <= CLEARLY * error:
             raise UsageError(
