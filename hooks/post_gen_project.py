@@ -15,6 +15,21 @@ OPTIONAL = {
     "BSD-3-Clause": ["LICENSE"],
     "Apache-2.0": ["LICENSE"],
     "members": ["CODEOWNERS"],  # any
+    "slurm": [
+        "configs/launcher/slurm.yaml",
+        "docs/slurm.md",
+        "src/my_project/launchers/slurm.py",
+        "tests/launching.py",
+        "tests/slurm.py",
+        "tests/test_slurm.py",
+    ],
+    "ray": [
+        "configs/launcher/ray.yaml",
+        "docs/ray.md",
+        "src/my_project/launchers/ray.py",
+        "tests/launching.py",
+        "tests/test_ray.py",
+    ],
 }
 
 
@@ -86,7 +101,7 @@ def next_steps(answers: dict[str, str]) -> str:
 if __name__ == "__main__":
     answers = json.loads(r"""{{ cookiecutter | tojson }}""")
     named = ["members"] if answers["members"].strip() else []
-    prune({answers["modality"], answers["license"], *named})
+    prune({answers["modality"], answers["license"], answers["cluster"], *named})
     choose_logger(answers["logger"])
     rename(answers["project"], answers["package"])
     if is_comparison(answers):

@@ -12,13 +12,13 @@ PLACEHOLDER = "my_project"  # the name in the template folder, which the other h
 DEPENDENCIES = """
 absl absl_py accelerate aiohappyeyeballs aiohttp aiohttp_retry aiosignal alembic amqp annotated_doc annotated_types
 antlr4 antlr4_python3_runtime anyio appdirs ast_serialize asyncssh atpublic attr attrs billiard captum celery certifi
-cffi cfgv charset_normalizer click click_didyoumean click_plugins click_repl colorama comet_ml configobj contourpy
+cffi cfgv charset_normalizer cloudpickle cmaes click click_didyoumean click_plugins click_repl colorama comet_ml configobj contourpy
 cookiecutter coverage cruft cryptography cwevals cycler datasets dateutil dictdiffer dill diskcache distlib distro
 dpath dulwich dvc dvc_data dvc_http dvc_objects dvc_render dvc_studio_client dvc_task entrypoints evaluate evidently
 execnet fastapi filelock flatten_dict flufl_lock fonttools frozenlist fsspec functorch funcy git gitdb gitpython
-google googleapis_common_protos grandalf grpc grpcio gto h11 hf_xet httpcore httpcore2 httpx httpx2 httpx2_jsfetch
+google greenlet googleapis_common_protos grandalf grpc grpcio gto h11 hf_xet httpcore httpcore2 httpx httpx2 httpx2_jsfetch
 huggingface_hub hydra hydra_colorlog hydra_core hydra_zen identify idna iniconfig isympy iterative_telemetry jinja2
-joblib kiwisolver kombu kornia librt lightning lightning_fabric lightning_utilities litserve markdown markdown_it
+joblib kiwisolver kombu kornia librt lightning lightning_fabric lightning_utilities litserve mako markdown markdown_it
 markdown_it_py markupsafe matplotlib mdurl mlflow mlflow_skinny mpmath multidict multiprocess mypy mypy_extensions
 mypyc networkx nodeenv numpy omegaconf onnx onnxruntime opentelemetry opentelemetry_api
 opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common opentelemetry_exporter_otlp_proto_common

@@ -25,6 +25,8 @@ ANSWERS: list[dict[str, str]] = [
     {"project_name": "Été 2", "license": "none"},
     {"project": "Spark_1.5", "package": "a"},  # short, long and last in the alphabet: formatting and import order hold
     {"logger": "wandb"},
+    {"cluster": "slurm", "logger": "comet"},
+    {"cluster": "ray", "license": "none"},
     {"logger": "csv", "members": "ada @lab/team-a  grace"},
     {"package": "zebras_with_quite_a_long_name"},
 ]
@@ -68,7 +70,8 @@ def texts(project: Path) -> dict[str, str]:
 
 def deleted(answers: dict[str, str]) -> set[str]:
     """Return the paths of the table that these answers do not need, from the table alone."""
-    chosen = {answers.get("license", "MIT"), answers.get("modality", "text"), *({"members"} & answers.keys())}
+    defaults = {"license": "MIT", "modality": "text", "cluster": "none"}
+    chosen = {*(defaults | answers).values(), *({"members"} & answers.keys())}
     return TABLE - {path for answer in chosen & post.OPTIONAL.keys() for path in post.OPTIONAL[answer]}
 
 
@@ -210,6 +213,21 @@ def test_the_logger_is_the_chosen_one(logger: str, line: str, bake: Bake) -> Non
     packages = {"comet": "comet-ml", "mlflow": "mlflow-skinny"}
     chosen = [name for name in packages.values() if any(item.startswith(name) for item in dependencies)]
     assert chosen == ([packages[logger]] if logger in packages else [])
+
+
+@pytest.mark.parametrize("cluster", ["none", "slurm", "ray"])
+def test_the_cluster_that_was_not_chosen_leaves_no_trace(cluster: str, bake: Bake) -> None:
+    project = bake(cluster=cluster)
+    launchers = {path.stem for path in (project / "configs/launcher").iterdir()}
+    assert launchers == {"local", cluster} - {"none"}
+    dependencies = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+    packages = {"slurm": "submitit", "ray": "ray"}
+    chosen = [name for name, package in packages.items() if any(item.startswith(f"{package}>") for item in dependencies)]
+    assert chosen == [name for name in packages if name == cluster]
+    words = {"slurm": r"submitit|launcher=slurm|launchers.slurm", "ray": r"\bray\b(?!-)|launchers.ray"}
+    for name in packages.keys() - {cluster}:
+        found = {file for file, text in texts(project).items() if re.search(words[name], text, re.IGNORECASE)}
+        assert found == set(), name
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -38,7 +38,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     task = instantiate(cfg.task)
     if cfg.init:
         load_weights(task, data, find_checkpoint(cfg.init, cfg.paths.runs, "init"), cfg.checkpoint_io.load.exclude)
-    task.check(data, cfg.monitor)
+    task.check(data, cfg.monitor, trainer.world_size)
     describe(task, data, trainer, cfg.paths.output)
 
     # The config travels in the checkpoint, so evaluate and predict need nothing else. Paths in it are relative.

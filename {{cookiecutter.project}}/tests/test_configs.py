@@ -54,7 +54,8 @@ def test_every_debug_mode_ends(command, dataset, tmp_path, debug: str) -> None:
     assert (debug == "profile") == bool(list((tmp_path / "run").glob("*profile*.txt")))
 
 
-@pytest.mark.parametrize("experiment", choices("experiment"))
+# Those that a search has left are about its data.
+@pytest.mark.parametrize("experiment", [name for name in choices("experiment") if not name.startswith("best_of_")])
 def test_every_experiment_trains(command, real_data, experiment: str) -> None:
     trains(command, real_data, *FEW_STEPS, f"experiment={experiment}")
 
@@ -73,6 +74,7 @@ def test_every_dataset_is_made_and_trains(command, real_data, reviews, tmp_path,
 def test_every_group_is_tested_here() -> None:
     run_by_every_command = {"hydra"}
     run_by_other_tests = {"checkpoint_io", "tune", "user"}  # test_checkpoint_io.py, test_tune.py, test_user.py
+    run_by_other_tests |= {"launcher", "pruner", "sampler", "sweep"}  # test_sweep.py and those of clusters
     tested = {
         *("task", "data", "model", "optimizer", "scheduler", "trainer"),
         *("callbacks", "logger", "paths", "experiment", "debug"),

@@ -107,7 +107,7 @@ def be_process(main: Callable[[], Any]) -> None:
     _configure_logging(content["logging"], first)
     failed, end = True, dict[str, Any]()
     try:
-        inspect.unwrap(main)(OmegaConf.create(content["config"]))  # type: ignore[call-arg]
+        inspect.unwrap(main)(OmegaConf.create(content["config"]))
         failed = False
     except Interrupted as interrupted:
         end = {"kind": "interrupted", "signal": interrupted.signal, "checkpoint": interrupted.checkpoint}

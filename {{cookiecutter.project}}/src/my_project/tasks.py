@@ -183,22 +183,24 @@ class Task(LightningModule):
     def on_train_start(self) -> None:
         self._loss_sum = self._loss_sum.to(self.device)
 
-    def check(self, data: DataModule, monitor: str) -> None:
+    def check(self, data: DataModule, monitor: str, processes: int = 1) -> None:
         """Say it in one line where the model, the task and the data do not fit together.
 
         Args:
             data: What it is going to be trained on.
             monitor: The metric that is watched.
+            processes: Among how many each batch is shared out.
 
         Raises:
-            UsageError: The model takes other inputs, knows too few tokens, or its output has another shape; or the
-                name of the metric looks like that of another.
+            UsageError: The model takes other inputs, knows too few tokens, or its output has another shape; the name
+                of the metric looks like that of another; or a process would go without samples.
         """
         metrics = ["train/loss", "val/loss", *map(str, self.val_metrics)]
         # A task of your own may log others; Lightning says after the first epoch if none has this name.
         if monitor not in metrics and (close := get_close_matches(monitor, metrics, n=1)):
             raise UsageError(f"monitor={monitor}: there is no such metric; did you mean {close[0]}?")
         inputs, target = data.example()
+        data.check_share(processes)
         name = type(self.model).__name__
         takes = inspect.signature(self.model.forward)
         try:

@@ -46,9 +46,9 @@ class Pruning(Callback):
         value = trainer.callback_metrics.get(self.monitor)
         if self._trial is None or value is None or len(self._trial.study.directions) > 1:
             return ""
-        batches = trainer.fit_loop.total_batch_idx + 1
-        every = int(trainer.val_check_batch) * (trainer.check_val_every_n_epoch or 1)
-        self._trial.report(float(value), batches // every)  # again, if the run was resumed: the first report stays
+        batches, every = trainer.fit_loop.total_batch_idx + 1, trainer.check_val_every_n_epoch or 1
+        validations = batches // (int(trainer.val_check_batch or 1) * every)
+        self._trial.report(float(value), validations)  # again, if the run was resumed: the first report stays
         if not self._trial.should_prune():
             return ""
         return f"{self.monitor} {float(value):.4f} is hopeless beside other trials"

@@ -199,6 +199,13 @@ class DataModule(LightningDataModule):
         """Return the places in the training split of two samples that strain a model most."""
         return np.arange(2)
 
+    def check_share(self, processes: int) -> None:
+        """Raise a UsageError if a split has fewer samples than there are processes."""
+        for split, rows in self.splits.items():
+            if len(rows) < processes:
+                found = f"{len(rows)} sample{'s' * (len(rows) != 1)} in the {split} split"
+                raise UsageError(f"{short(self.dir)}: {found} are not enough for {processes} processes; use fewer")
+
     def num_batches(self, split: str) -> int:
         return len(self._sampler(split))
 
@@ -225,12 +232,6 @@ class DataModule(LightningDataModule):
         return inputs, target.to(device, non_blocking=True)
 
     def _sampler(self, split: str) -> BucketSampler:
-        processes = self.trainer.world_size if self.trainer else 1
-        if len(self.splits[split]) < processes:
-            raise UsageError(
-                f"{short(self.dir)}: {len(self.splits[split])} samples in the {split} split are not enough for "
-                f"{processes} processes; use fewer"
-            )
         return BucketSampler(
             self.lengths(self.splits[split]),
             self.batch_size,
@@ -239,7 +240,7 @@ class DataModule(LightningDataModule):
             pool=self.pool,
             tokens_per_batch=self.tokens_per_batch,
             rank=self.trainer.global_rank if self.trainer else 0,
-            num_ranks=processes,
+            num_ranks=self.trainer.world_size if self.trainer else 1,
             position=self._position if self.trainer and split == "train" else None,
         )
 

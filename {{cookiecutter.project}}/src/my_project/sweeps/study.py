@@ -64,8 +64,8 @@ class Study(Jobs):
                 >= self.trials
             ):
                 return None
-            trial, lock = self._ask()
-        return self._job(trial.number, trial.params, lock)
+            asked, lock = self._ask()
+        return self._job(asked.number, asked.params, lock)
 
     def end(self, job: Job, code: int) -> None:
         try:
@@ -166,6 +166,7 @@ class Study(Jobs):
             self._close(job, TrialState.FAIL)
 
     def _close(self, job: Job, state: TrialState, values: list[float] | None = None) -> None:
+        self.study.sampler = optuna.samplers.RandomSampler()  # that of a grid would end a loop that is not Optuna's
         self.study.tell(job.number, values, state, skip_if_finished=True)
 
     def _line(self, trial: FrozenTrial) -> str:

@@ -183,7 +183,7 @@ class Sweep:
                         remedy = "begin another with sweep.name=<name>"
                         remedy += ", or go on all the same with sweep.changed=accept" * (not others)
                     raise UsageError(
-                        f"{short(self.folder)} is a sweep with another space ({'; '.join(changed)}); {remedy}"
+                        f"{short(self.folder)} is a sweep of another space ({'; '.join(changed)}); {remedy}"
                     )
             with new_file(file) as new:
                 new.write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True), encoding="utf-8")
