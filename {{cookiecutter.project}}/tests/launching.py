@@ -1,7 +1,7 @@
 """Workers without training, and a command that has a launcher start them.
 
-A worker takes a number of seconds out of a folder, waits that long and leaves what it did; told to stop, it notes how far
-it came and leaves the rest to the next one.
+A worker takes a number of seconds out of a folder, waits that long and leaves what it did; told to stop, it notes how
+far it came and leaves the rest to the next one.
 """
 
 import json

@@ -2,10 +2,10 @@
 
 A test that asks for `slurm` finds sbatch, squeue and scancel working, in this process and in those that it starts:
 
-    from slurm import cluster, slurm  # noqa: F401
+    pytest_plugins = ["slurm"]
 
     @pytest.mark.slurm
-    def test_something(slurm): subprocess.run(["sbatch", ...], env=os.environ | slurm)
+    def test_something(slurm): subprocess.run(["sbatch", ...])
 
 The nodes n1 and n2 have two CPUs each; the partition is called debug. A job that is requeued starts after some seconds
 instead of two minutes. Several processes of pytest have one each. Needs: root, and apt-get install slurm-wlm munge.

@@ -4,11 +4,16 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from launching import Jobs, finish, make_jobs, until
+
+from my_project.launchers.ray import answers
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
 LAUNCHER = ["+launcher=ray", "launcher.workers=2"]
@@ -37,22 +42,21 @@ def test_short_jobs_run_while_a_long_one_does(jobs_of) -> None:
     assert out.splitlines() == [f"job {number} has ended" for number in (1, 2, 3, 0)]
     done = [times for (times,) in jobs.done().values()]
     assert all(one["ended"] < done[0]["ended"] for one in done[1:])
-    assert all(first["ended"] <= second["began"] for first, second in zip(done[1:], done[2:], strict=False))
+    assert all(first["ended"] <= second["began"] for first, second in pairwise(done[1:]))
     assert Path(done[0]["cwd"]) == Path.cwd()
     assert logs(jobs).count("begins") == 4
     assert processes("raylet") == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_launcher_waits_until_the_workers_have_saved(jobs_of, number: int) -> None:
+def test_an_interrupted_launcher_waits_until_the_workers_have_saved(jobs_of) -> None:
     jobs = jobs_of(6, 6, 6)
     launch = jobs.start(*LAUNCHER)
-    until(lambda: logs(jobs).count("begins") == 2, launch)
+    until(lambda: logs(jobs).count("begins") == 2, launch, 120)
     time.sleep(1)
-    os.killpg(launch.pid, number) if number == signal.SIGINT else launch.send_signal(number)
+    os.killpg(launch.pid, signal.SIGINT)
     code, _, err = finish(launch)
-    assert code == (-number if number == signal.SIGINT else 128 + number), err  # `command` makes that 130
-    assert "2 workers told to save and end" in err
+    assert code == -signal.SIGINT, err  # `command` makes that 130
+    assert "2 workers are told to save and to end" in err
     assert not processes(str(jobs.folder))
     assert len(list(jobs.folder.glob("*.progress0"))) == 2
     code, _, err = jobs.launch(*LAUNCHER)
@@ -60,15 +64,49 @@ def test_an_interrupted_launcher_waits_until_the_workers_have_saved(jobs_of, num
     assert [len(done["past"]) for (done,) in jobs.done().values()] == [1, 1, 0]
 
 
-def test_workers_that_die_are_told_of(jobs_of) -> None:
-    jobs = jobs_of(-signal.SIGKILL, -1001)  # the second one says itself that it failed
-    code, _, err = jobs.launch(*LAUNCHER)
+@pytest.fixture(scope="module")
+def running_ray() -> Iterator[str]:
+    """The address of a Ray that was running before."""
+    port = free_port()
+    options = ["--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false", "--ray-client-server-port=0"]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *options]
+    ray = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: answers(f"127.0.0.1:{port}"), seconds=120)
+        yield f"127.0.0.1:{port}"
+    finally:
+        ray.terminate()
+        ray.wait(60)
+
+
+def test_a_ray_that_runs_is_used_and_workers_that_die_are_told_of(jobs_of, running_ray: str) -> None:
+    jobs = jobs_of(-signal.SIGKILL, -1001, 0.1)  # the second one says itself that it failed
+    code, out, err = jobs.launch("+launcher=ray", f"launcher.address={running_ray}")
     assert code == 0, err
-    assert err.splitlines()[1] == f"1 worker died, killed by SIGKILL: out of luck ({jobs.folder}/ray/0.log)"
-    assert len(err.splitlines()) == 2
+    assert err.splitlines()[1:] == [f"1 worker died, killed by SIGKILL: out of luck ({jobs.folder}/ray/0.log)"]
+    assert out == "job 2 has ended\n"
+    assert answers(running_ray)
 
 
-def test_a_ray_that_runs_is_used_and_goes_on(jobs_of, tmp_path) -> None: ...
+def test_a_launcher_that_is_terminated_leaves_no_worker_behind(jobs_of, running_ray: str) -> None:
+    jobs = jobs_of(30)
+    launch = jobs.start("+launcher=ray", f"launcher.address={running_ray}")
+    until(lambda: "begins" in logs(jobs), launch)
+    launch.terminate()
+    code, _, err = finish(launch)
+    assert code == 128 + signal.SIGTERM, err
+    assert (jobs.folder / "0.progress0").exists()
+    assert not processes(str(jobs.folder))
+
+
+def test_jobs_that_no_node_has_room_for_are_told_of(jobs_of, running_ray: str) -> None:
+    jobs = jobs_of(1)
+    launch = jobs.start("+launcher=ray", f"launcher.address={running_ray}", gpus=99)
+    line = launch.stderr.readline()
+    launch.terminate()
+    finish(launch)
+    assert line == ("launcher.gpus_per_job=99: no node of this Ray has more than 0 GPUs; jobs wait for one that has\n")
+    assert not jobs.done()
 
 
 def free_port() -> int:

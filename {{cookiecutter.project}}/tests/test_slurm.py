@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from launching import Jobs, finish, make_jobs, until
-from slurm import cluster, slurm  # noqa: F401
 
+pytest_plugins = ["slurm"]
 pytestmark = pytest.mark.slurm
 LAUNCHER = ["+launcher=slurm", "launcher.partition=debug", "launcher.minutes=3"]
 
@@ -97,7 +97,7 @@ def test_a_job_that_is_cancelled_is_not_queued_again(jobs_of) -> None:
     launch = jobs.start(*LAUNCHER)
     until(lambda: "begins" in logs(jobs), launch)
     ask("scancel", array(jobs))
-    code, out, err = finish(launch)
+    code, _, err = finish(launch)
     assert code == 0, err
     assert err.splitlines()[1:] == ["1 worker cancelled"]
     assert not jobs.done()
@@ -109,7 +109,7 @@ def test_processes_of_a_job_run_on_both_nodes_and_all_of_them_are_told_to_save(j
     until(lambda: logs(jobs).count("begins") == 4, launch)
     time.sleep(2)
     ask("scancel", "--signal=USR2", array(jobs))
-    code, out, err = finish(launch)
+    code, _, err = finish(launch)
     assert code == 0, err
     (processes,) = jobs.done().values()
     assert sorted((one["rank"], one["SLURMD_NODENAME"]) for one in processes) == [
@@ -123,7 +123,7 @@ def test_ctrl_c_leaves_the_jobs_in_slurm_and_the_same_command_waits_for_them_aga
     launch = jobs.start(*LAUNCHER, "launcher.workers=1")
     until(lambda: "begins" in logs(jobs), launch)
     os.killpg(launch.pid, signal.SIGINT)
-    code, out, err = finish(launch)
+    code, _, err = finish(launch)
     number = array(jobs)
     assert code == 130
     assert err.splitlines()[1:] == [
@@ -131,7 +131,7 @@ def test_ctrl_c_leaves_the_jobs_in_slurm_and_the_same_command_waits_for_them_aga
         "the same command waits for them again"
     ]
     (jobs.folder / "2.job").write_text("1")  # the sweep has grown
-    code, out, err = jobs.launch(*LAUNCHER)
+    code, _, err = jobs.launch(*LAUNCHER)
     assert code == 0, err
     assert f"2 workers of this sweep are in Slurm already: job {number}\n1 worker in Slurm: job" in err
     assert [len(times) for times in jobs.done().values()] == [1, 1, 1]
@@ -145,7 +145,7 @@ def test_how_long_and_what_for_jobs_wait_is_said_once(jobs_of) -> None:
         lines = [launch.stderr.readline() for _ in range(2)]
     finally:
         ask("scontrol", "update", "PartitionName=debug", "State=UP")
-    code, out, err = finish(launch)
+    code, _, err = finish(launch)
     assert code == 0, err
     assert lines[1] == "2 jobs wait in partition debug: PartitionDown\n"
     assert "wait" not in err
@@ -194,7 +194,7 @@ def test_jobs_that_wait_when_nothing_is_left_are_taken_back(jobs_of) -> None:
 )
 def test_what_sbatch_refuses_is_one_line_with_its_words(jobs_of, option: str, expected: str) -> None:
     jobs = jobs_of(1)
-    code, out, err = jobs.launch(*LAUNCHER, option)
+    code, _, err = jobs.launch(*LAUNCHER, option)
     assert code == 2
     assert err.startswith(f"launch.py: {expected}")
     assert err.count("\n") == 1

@@ -1,6 +1,7 @@
 """Workers as tasks of Ray."""
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from .work import Work, check_number, count, how_it_died, last_line, run_worker
 log = logging.getLogger(__name__)
 
 PATIENCE = 3  # seconds for the machine at an address to answer; Ray itself would try for many minutes
+STARTS = 3
 OUT_OF_SIGHT = "out of sight"
 
 
@@ -56,8 +58,8 @@ class Ray:
             raise UsageError("launcher=ray: Ray is not installed; run: pip install '.[ray]'") from None
         cpus = work.processes if self.cpus_per_job is None else self.cpus_per_job
         gpus = work.gpus if self.gpus_per_job is None else self.gpus_per_job
-        self._connect(cpus)
         try:
+            self._connect(cpus)
             self._check_room(cpus, gpus)
             self._run(work, ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(do))
         finally:
@@ -66,19 +68,23 @@ class Ray:
     def _connect(self, cpus: float) -> None:
         import ray
 
-        quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
         source = str(Path(__file__).resolve().parents[2])
-        runtime = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))}}
+        path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+        options: dict[str, Any] = {
+            "runtime_env": {"env_vars": {"PYTHONPATH": path}},
+            "logging_level": logging.ERROR,
+            "log_to_driver": False,
+        }
         if self.address is None:
             # More than the machine has, if so many workers are asked for.
-            wanted = max(os.cpu_count() or 1, -int(-cpus * (self.workers or 1) // 1))
-            ray.init("local", num_cpus=wanted, include_dashboard=False, runtime_env=runtime, **quiet)
+            options["num_cpus"] = max(os.cpu_count() or 1, math.ceil(cpus * (self.workers or 1)))
+            _start(options)
             return
         hindrance = f"launcher.address={self.address}: no Ray answers there; start one with ray start, or leave it out"
         if not answers(self.address):
             raise UsageError(hindrance)
         try:
-            ray.init(self.address, runtime_env=runtime, **quiet)
+            ray.init(self.address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UsageError(f"{hindrance} ({str(error).splitlines()[0]})") from None
 
@@ -122,7 +128,7 @@ class Ray:
                         )
             finally:
                 if running:
-                    _stop(list(running), count(len(running), "worker"))
+                    _stop(list(running), f"{count(len(running), 'worker')} {'is' if len(running) == 1 else 'are'}")
         work.watch()
         _tell(reasons)
 
@@ -143,6 +149,22 @@ def do(command: list[str], folder: str, log: str) -> str:
         signal.signal(signal.SIGINT, before)
     died = how_it_died(code)
     return f"died, {died}" if died else ""
+
+
+def _start(options: dict[str, Any]) -> None:
+    """Start Ray on this machine; if that is busy, it may take longer than the 30 seconds that Ray gives itself."""
+    import ray
+
+    for tries in range(1, STARTS + 1):
+        try:
+            ray.init("local", include_dashboard=False, **options)
+            return
+        except Exception as error:  # Ray has no class of its own for it
+            ray.shutdown()
+            if "timed out during startup" not in str(error):
+                raise
+            if tries == STARTS:
+                raise UsageError(f"launcher=ray: Ray does not start: {' '.join(str(error).split())}") from None
 
 
 def answers(address: str) -> bool:
@@ -170,7 +192,7 @@ def _stop(running: list[Any], workers: str) -> None:
     """Tell workers to save, and wait for them, whatever comes."""
     import ray
 
-    log.warning("%s told to save and end", workers)
+    log.warning("%s told to save and to end", workers)
     for task in running:
         ray.cancel(task)
     while running:
