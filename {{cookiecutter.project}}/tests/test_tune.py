@@ -1,6 +1,7 @@
 """What is found before training is applied, and leaves no other trace: the run is the one with that value given."""
 
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import yaml
 from conftest import Command
 from interruption import same
 from PIL import Image
+from processes import Process
 
 from my_project.results.runs import read_run
+from my_project.tasks import Task
 
 BASE = ["model=bow", "trainer.max_epochs=2", "logger=[csv]", "callbacks=[record,checkpoint]"]
 LR = ["tune=lr", "tune.lr.steps=60"]
@@ -236,6 +239,25 @@ def test_a_run_that_is_resumed_is_not_tuned(command: Command, dataset, trained) 
     assert result.err.count("\n") == 1
     assert f"tune=lr resume={trained}: a run goes on with what it began with" in result.err
     assert (trained / ".hydra/overrides.yaml").read_text() == before
+
+
+def test_ctrl_c_ends_a_trial_with_one_line(dataset, tmp_path) -> None:
+    run = tmp_path / "run"
+    options = [*dataset, *BASE, "tune=lr", "tune.lr.steps=1000000", f"paths.run={run}"]
+    process = Process(tmp_path, "train", *options, sabotage=say_when_training_starts)
+    process.until(lambda: "training" in process.err.read_text())
+    process.send(signal.SIGINT)
+    result = process.wait()
+    assert result.code == 128 + signal.SIGINT
+    assert result.err.splitlines() == ["training", "train.py: interrupted"]
+    assert not list(run.glob("*.png"))
+
+
+def say_when_training_starts() -> None:
+    def say(self: Task) -> None:
+        print("training", file=sys.stderr)
+
+    Task.on_train_start = say  # type: ignore[method-assign]
 
 
 def test_the_same_rate_is_found_again(command: Command, dataset, tmp_path) -> None:

@@ -15,6 +15,7 @@ from .data.atomic import new_file
 from .data.base import DataModule
 from .errors import UsageError
 from .resume import key
+from .run_folder import outer_rank
 from .tasks import Task
 
 log = logging.getLogger(__name__)
@@ -50,11 +51,16 @@ class Tuner(Protocol):
 def tune(cfg: DictConfig) -> None:
     """Find what the tuners in `cfg.tune` look for, one after the other, and let `cfg` be as if it had been given."""
     found: dict[str, Any] = {}
+    if cfg.get("tune") and outer_rank() is not None:
+        raise UsageError(f"tune={','.join(cfg.tune)}: one process finds it; start this once without torchrun or srun")
     for name, node in (cfg.get("tune") or {}).items():
         tuner: Tuner = instantiate(node)
         if OmegaConf.select(cfg, tuner.option) is None:
             raise UsageError(f"tune={name}: the config has no {tuner.option} to be found; leave it out")
-        found[tuner.option] = tuner.find(lambda *args, **options: _trial(cfg, *args, **options))
+        try:
+            found[tuner.option] = tuner.find(lambda *args, **options: _trial(cfg, *args, **options))
+        except SystemExit as error:  # which Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from error
         garbage_collection_cuda()
         OmegaConf.update(cfg, tuner.option, found[tuner.option])
     if found:
