@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.plugins.precision import MixedPrecision
+from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -132,7 +133,11 @@ class Task(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        precision = self.trainer.precision_plugin
+        precision, strategy = self.trainer.precision_plugin, self.trainer.strategy
+        if gradient_clip_val and isinstance(strategy, FSDPStrategy) and gradient_clip_algorithm != "value":
+            sharded: Any = strategy.model  # each process has a part of the gradients; Lightning refuses
+            sharded.clip_grad_norm_(gradient_clip_val)
+            return
         if gradient_clip_val and isinstance(precision, MixedPrecision) and "fused" in optimizer.defaults:
             # Lightning refuses fused optimizers here, although bf16 scales no gradients.
             if precision.scaler is None and gradient_clip_algorithm != "value":

@@ -39,6 +39,7 @@ warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")  # see
 warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it asks where to begin, see `Loader`
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of a run that is resumed
 warnings.filterwarnings("ignore", ".*`srun` command is available")  # one process needs none
+warnings.filterwarnings("ignore", ".*does not have many workers")  # nor gains from them, see configs/data/base
 warnings.filterwarnings("ignore", ".*all_gather is deprecated")  # between Lightning 2.6 and torch 2.13
 warnings.filterwarnings("ignore", ".*smaller than the logging interval")  # metrics of an epoch are logged all the same
 

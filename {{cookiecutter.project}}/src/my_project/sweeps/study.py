@@ -1,6 +1,7 @@
 """A search with Optuna: its study lies in the sweep's folder, and every process that works on it asks it for trials."""
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,9 @@ class Study(Jobs):
         if "search_space" in config:  # a grid, which its seed puts in order once
             points = {name: list(distribution.choices) for name, distribution in self._points().items()}
             return instantiate(config, search_space=points)
-        return instantiate(config, seed=seed_from(self.seed, trials))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that an option is experimental, which its file may say
+            return instantiate(config, seed=seed_from(self.seed, trials))
 
     def _points(self) -> dict[str, CategoricalDistribution]:
         from .space import values_of
@@ -197,7 +200,7 @@ def open_study(folder: Path, storage: str | None, name: str, objectives: dict[st
     Raises:
         UsageError: The database can't be reached.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in objectives.values()]
     try:
         journal = str(folder / FILE)
