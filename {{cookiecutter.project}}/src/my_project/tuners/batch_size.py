@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 PICKS = ("fastest", "largest")
 NEARLY = 0.95  # of the best speed is as good
 SHARE = 10  # batches that an epoch has at least
-ROUNDS = 2  # in which each batch is timed; the faster counts, as something else may have slowed the other down
+# Batches are timed in so many rounds at least, and for so long; the median counts, as other work may slow some down.
+ROUNDS, SECONDS = 3, 1.0
+ENDLESS = 10**9  # steps; the stopwatch ends the trial
 
 
 class Attempt(NamedTuple):
@@ -49,7 +51,7 @@ class BatchSizeFinder:
     Args:
         min: The first size.
         max: What no size exceeds; a tenth of the training split if there is none.
-        steps: Batches that are timed with each size, short ones and long ones.
+        steps: Batches of a round, short ones and long ones; each size is timed for three rounds and a second at least.
         pick: "fastest" for the smallest size whose speed is within 5% of the best, "largest" for the largest that fits.
         picture: File that shows the speeds.
     """
@@ -97,9 +99,9 @@ class BatchSizeFinder:
 
     def _try(self, trial: Trial, size: int) -> Attempt | None:
         """Return how fast training is with batches of this size, or None if memory runs out."""
-        stopwatch = Stopwatch()
+        stopwatch = Stopwatch(self.steps)
         try:
-            data, task, trainer = trial(1 + ROUNDS * self.steps, [stopwatch], accumulate_grad_batches=1)
+            data, task, trainer = trial(ENDLESS, [stopwatch], accumulate_grad_batches=1)
             if data.tokens_per_batch:
                 raise UsageError(
                     f"tune=batch_size data.tokens_per_batch={data.tokens_per_batch}: batches of so many tokens have no "
@@ -109,7 +111,7 @@ class BatchSizeFinder:
             loader = DataLoader(
                 Split(data, data.splits["train"], data.augments()),
                 batch_size=None,
-                sampler=[*batches, *batches[1:] * (ROUNDS - 1)],
+                sampler=batches,
                 num_workers=data.num_workers,
                 pin_memory=torch.cuda.is_available(),
             )
@@ -123,24 +125,39 @@ class BatchSizeFinder:
             raise
         memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
         samples = sum(len(batch.numbers) for batch in batches[1:])
-        seconds = np.reshape(stopwatch.seconds, (ROUNDS, -1)).min(axis=0).sum()
-        return Attempt(size, float(samples / seconds), memory, len(data.splits["train"]) // SHARE)
+        return Attempt(size, samples / stopwatch.median(), memory, len(data.splits["train"]) // SHARE)
 
 
 class Stopwatch(Callback):
-    """Measures the seconds from the end of each step to the end of the next: the first step, which warms up, is out."""
+    """Measures the seconds from the end of a batch to the end of the next, round after round, until that is enough.
 
-    def __init__(self) -> None:
+    A round is an epoch. Its first batch warms up and is not measured.
+
+    Args:
+        batches: The others of a round.
+    """
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
         self.seconds: list[float] = []
         self._since = 0.0
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if pl_module.device.type != "cpu":
             torch.accelerator.synchronize(pl_module.device)
         now = time.perf_counter()
-        if self._since:
+        if batch_idx > 0:
             self.seconds.append(now - self._since)
         self._since = now
+        ended = batch_idx == self.batches
+        if ended and len(self.seconds) >= ROUNDS * self.batches and sum(self.seconds) >= SECONDS:
+            trainer.should_stop = True
+
+    def median(self) -> float:
+        """Return the seconds that a round takes."""
+        return float(np.median(np.reshape(self.seconds, (-1, self.batches)), axis=0).sum())
 
 
 def _batches(data: DataModule, size: int, steps: int) -> list[Rows]:
