@@ -22,7 +22,7 @@ PICKS = ("fastest", "largest")
 NEARLY = 0.95  # of the best speed is as good
 SHARE = 10  # batches that an epoch has at least
 # Batches are timed in so many rounds at least, and for so long; the median counts, as other work may slow some down.
-ROUNDS, SECONDS = 3, 1.0
+ROUNDS, SECONDS = 3, 0.5
 ENDLESS = 10**9  # steps; the stopwatch ends the trial
 
 
@@ -51,7 +51,7 @@ class BatchSizeFinder:
     Args:
         min: The first size.
         max: What no size exceeds; a tenth of the training split if there is none.
-        steps: Batches of a round, short ones and long ones; each size is timed for three rounds and a second at least.
+        steps: Batches of a round, short ones and long ones; each size is timed for three rounds at least.
         pick: "fastest" for the smallest size whose speed is within 5% of the best, "largest" for the largest that fits.
         picture: File that shows the speeds.
     """
