@@ -1,12 +1,13 @@
 """Workers as tasks of a real Ray."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,8 +30,10 @@ def logs(jobs: Jobs) -> str:
 
 
 def processes(word: str) -> list[str]:
-    lines = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in lines if word in line and "ps -eo" not in line]
+    lines = subprocess.run(
+        ["ps", "-eww", "-o", "pid,args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return [line for line in lines if word in line and "ps -eww" not in line]
 
 
 def test_short_jobs_run_while_a_long_one_does(jobs_of) -> None:
@@ -52,6 +55,7 @@ def test_an_interrupted_launcher_waits_until_the_workers_have_saved(jobs_of) -> 
     jobs = jobs_of(6, 6, 6)
     launch = jobs.start(*LAUNCHER)
     until(lambda: logs(jobs).count("begins") == 2, launch, 120)
+    assert len(processes(str(jobs.folder))) == 3  # the launcher and two workers
     time.sleep(1)
     os.killpg(launch.pid, signal.SIGINT)
     code, _, err = finish(launch)
@@ -65,32 +69,40 @@ def test_an_interrupted_launcher_waits_until_the_workers_have_saved(jobs_of) -> 
 
 
 @pytest.fixture(scope="module")
-def running_ray() -> Iterator[str]:
-    """The address of a Ray that was running before."""
-    port = free_port()
-    options = ["--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false", "--ray-client-server-port=0"]
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *options]
-    ray = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def running_ray() -> Iterator[Callable[[Jobs], str]]:
+    """A Ray that was running before, with a token; called, it lets jobs use it and returns the option that does."""
+    port, client_port = free_port(), free_port()
+    options = [f"--port={port}", f"--ray-client-server-port={client_port}"]
+    options += ["--head", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats", "--block"]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
+    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    ray = subprocess.Popen(command, env=os.environ | environment, **quiet)
+
+    def use(jobs: Jobs) -> str:
+        jobs.environment.update(environment)
+        return f"launcher.address=127.0.0.1:{port}"
+
     try:
-        until(lambda: answers(f"127.0.0.1:{port}"), seconds=120)
-        yield f"127.0.0.1:{port}"
+        until(lambda: answers(f"127.0.0.1:{port}"), ray, 120)
+        yield use
     finally:
         ray.terminate()
         ray.wait(60)
 
 
-def test_a_ray_that_runs_is_used_and_workers_that_die_are_told_of(jobs_of, running_ray: str) -> None:
+def test_a_ray_that_runs_is_used_and_workers_that_die_are_told_of(jobs_of, running_ray) -> None:
     jobs = jobs_of(-signal.SIGKILL, -1001, 0.1)  # the second one says itself that it failed
-    code, out, err = jobs.launch("+launcher=ray", f"launcher.address={running_ray}")
+    code, out, err = jobs.launch("+launcher=ray", running_ray(jobs))
     assert code == 0, err
     assert err.splitlines()[1:] == [f"1 worker died, killed by SIGKILL: out of luck ({jobs.folder}/ray/0.log)"]
     assert out == "job 2 has ended\n"
-    assert answers(running_ray)
+    assert processes("gcs_server")
 
 
-def test_a_launcher_that_is_terminated_leaves_no_worker_behind(jobs_of, running_ray: str) -> None:
+def test_a_launcher_that_is_terminated_leaves_no_worker_behind(jobs_of, running_ray) -> None:
     jobs = jobs_of(30)
-    launch = jobs.start("+launcher=ray", f"launcher.address={running_ray}")
+    launch = jobs.start("+launcher=ray", running_ray(jobs))
     until(lambda: "begins" in logs(jobs), launch)
     launch.terminate()
     code, _, err = finish(launch)
@@ -99,9 +111,9 @@ def test_a_launcher_that_is_terminated_leaves_no_worker_behind(jobs_of, running_
     assert not processes(str(jobs.folder))
 
 
-def test_jobs_that_no_node_has_room_for_are_told_of(jobs_of, running_ray: str) -> None:
+def test_jobs_that_no_node_has_room_for_are_told_of(jobs_of, running_ray) -> None:
     jobs = jobs_of(1)
-    launch = jobs.start("+launcher=ray", f"launcher.address={running_ray}", gpus=99)
+    launch = jobs.start("+launcher=ray", running_ray(jobs), gpus=99)
     line = launch.stderr.readline()
     launch.terminate()
     finish(launch)

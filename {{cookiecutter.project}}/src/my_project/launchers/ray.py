@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -51,19 +52,25 @@ class Ray:
             raise UsageError(
                 f"trainer.num_nodes={work.nodes}: with launcher=ray a job runs on one node; use launcher=slurm"
             )
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
+        # All of this is read when Ray is imported. Nothing is sent to its makers.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if self.address is None and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
+            # A token for as long as this Ray runs; it would write one into the home folder.
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         try:
             import ray
         except ModuleNotFoundError:
             raise UsageError("launcher=ray: Ray is not installed; run: pip install '.[ray]'") from None
         cpus = work.processes if self.cpus_per_job is None else self.cpus_per_job
         gpus = work.gpus if self.gpus_per_job is None else self.gpus_per_job
+        before = signal.getsignal(signal.SIGTERM)
         try:
             self._connect(cpus)
             self._check_room(cpus, gpus)
             self._run(work, ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(do))
         finally:
             ray.shutdown()
+            signal.signal(signal.SIGTERM, before)
 
     def _connect(self, cpus: float) -> None:
         import ray
@@ -86,7 +93,8 @@ class Ray:
         try:
             ray.init(self.address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UsageError(f"{hindrance} ({str(error).splitlines()[0]})") from None
+            token = "" if "RAY_AUTH_MODE" in os.environ else "; if it asks for a token, set RAY_AUTH_MODE=token"
+            raise UsageError(f"{hindrance}{token} ({str(error).splitlines()[0]})") from None
 
     def _check_room(self, cpus: float, gpus: float) -> None:
         """Say what no node has enough of; a Ray on this machine does not grow, so that a job would wait for ever."""
@@ -204,16 +212,20 @@ def _stop(running: list[Any], workers: str) -> None:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the launcher as Ctrl-C does, with the exit code that is its own."""
+    """Let SIGTERM end the launcher as Ctrl-C does, with an exit code of its own."""
+    received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
+        received.append(number)
+        sys.exit()
 
-    before = signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, end)  # in place of Ray's own
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except SystemExit:
+        if received:
+            sys.exit(128 + received[0])  # of which Ray makes a 1
+        raise
 
 
 def _tell(reasons: dict[str, list[Path]]) -> None:
