@@ -180,6 +180,25 @@ def test_jobs_that_wait_when_nothing_is_left_are_taken_back(jobs_of) -> None:
     assert len(list(jobs.folder.glob("slurm/*.out"))) < 10
 
 
+def test_a_job_of_slurm_can_launch_others_whatever_its_own_size(jobs_of) -> None:
+    jobs = jobs_of(0.1)
+    jobs.within = ("srun", "--ntasks=1", "--cpus-per-task=1", "--mem-per-cpu=200")
+    code, _, err = jobs.launch(*LAUNCHER, "launcher.cpus_per_task=2", "launcher.memory=300M")
+    assert code == 0, err
+    ((done,),) = jobs.done().values()
+    assert done["SLURM_CPUS_PER_TASK"] == "2"
+
+
+def test_a_machine_without_slurm_is_told_of_in_one_line(tmp_path) -> None:
+    jobs = make_jobs(tmp_path / "a sweep", [1], {"PATH": str(tmp_path)})
+    code, _, err = jobs.launch(*LAUNCHER)
+    assert code == 2
+    assert err == (
+        "launch.py: launcher=slurm: there is no sbatch on this machine; "
+        "start it on the login node of the cluster, or use launcher=local\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
