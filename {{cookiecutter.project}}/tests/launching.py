@@ -108,7 +108,6 @@ class Jobs:
 
     folder: Path
     environment: dict[str, str]
-    within: tuple[str, ...] = ()  # a command that runs the command
 
     def start(self, *overrides: str, **options: Any) -> subprocess.Popen[str]:
         """Start to launch; `options` are those of `Work`."""
@@ -116,7 +115,7 @@ class Jobs:
         (self.folder / "a worker.py").write_text(WORKER)
         command = [sys.executable, str(self.folder / "launch.py"), str(ROOT / "configs"), str(self.folder)]
         return subprocess.Popen(
-            [*self.within, *command, json.dumps(options), *overrides],
+            [*command, json.dumps(options), *overrides],
             cwd=ROOT,
             env=os.environ | self.environment | {"PYTHONPATH": str(ROOT / "src")},
             stdout=subprocess.PIPE,

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -151,7 +151,7 @@ class Slurm:
             "signal_delay_s": self.grace,
             "stderr_to_stdout": True,
             "wckey": None,
-            # Since 22.05 srun does not take the number of CPUs from sbatch.
+            # Since Slurm 22.05 srun does not take the number of CPUs from sbatch, and binds each process to one.
             "srun_args": [f"--cpus-per-task={self.cpus_per_task}", f"--wait={STRAGGLERS}"],
             "setup": [*here, *self.setup],
             "additional_parameters": {"requeue": True, **self.more},
@@ -161,7 +161,7 @@ class Slurm:
         task = Task(work.command, self.minutes, self.grace, self.requeues)
         words = io.StringIO()
         try:
-            with redirect_stderr(words), _outside_of_a_job():
+            with redirect_stderr(words):
                 jobs = executor.submit_array([task] * tasks)
         except submitit.core.utils.FailedJobError as error:
             for left in folder.glob(".submission_file_*"):
@@ -306,16 +306,3 @@ def _plain(words: str) -> str:
     """Return what sbatch said, as one line without its name."""
     lines = [line.removeprefix("sbatch: ").removeprefix("error: ").strip() for line in words.splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith("Try "))
-
-
-@contextmanager
-def _outside_of_a_job() -> Iterator[None]:
-    """Hide the job that this process is in, whose size sbatch and srun would take over, if it is in one."""
-    hidden: dict[str, str] = {}
-    if "SLURM_JOB_ID" in os.environ:
-        names = [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF"]
-        hidden = {name: os.environ.pop(name) for name in names}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)

@@ -1,7 +1,9 @@
 """What a launcher starts, and how one worker is run and told to save."""
 
+import ctypes
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 ENDED_WELL = (0, 1)  # of a worker: its job is done, or failed and that is on record
 INTERRUPTED = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # its job was saved and is to go on
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 LONGEST_LINE = 160  # of a log, in a message
 
 
@@ -60,9 +63,16 @@ def run_worker(
         log: Where its output goes, if not to this process's.
     """
     with log.open("ab") if log else nullcontext() as output:
-        # Slurm and Ctrl-C signal whole groups of processes, and a second signal would keep the worker from saving.
+        # Slurm and Ctrl-C signal whole groups of processes, and a second signal would keep the worker from saving; but
+        # then kill -9 of the group does not reach it either.
         worker = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
         asked = False
         while (code := worker.poll()) is None:
@@ -71,6 +81,11 @@ def run_worker(
                 asked = True
             time.sleep(0.1)
     return code
+
+
+def _end_with_parent() -> None:
+    """Let Linux send this process SIGTERM when the one that started it is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def how_it_died(code: int) -> str:
