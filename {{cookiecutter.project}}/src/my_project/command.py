@@ -216,6 +216,8 @@ def end(interrupted: Interrupted, file: Path) -> int:
     """Print how an interrupted run goes on, ask Slurm to start it again if it is about to stop it, return the code."""
     if outer_rank():
         return 128 + interrupted.signal  # the first process speaks for all
+    if JOB in os.environ:
+        return 128 + interrupted.signal  # the sweep goes on, and not this job alone
     name, run = signal.Signals(interrupted.signal).name, Path(interrupted.checkpoint).parent.parent
     print(f"{file.name}: interrupted by {name}; go on with: python {file.name} resume={short(run)}", file=sys.stderr)
     if interrupted.signal == signal.SIGUSR1:

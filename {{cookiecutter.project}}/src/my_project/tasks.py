@@ -176,7 +176,8 @@ class Task(LightningModule):
         if checkpoint.get("left_out"):
             checkpoint["state_dict"] = fill(checkpoint.get("state_dict", {}), self.state_dict())
             self._loaded = checkpoint  # the optimizer, which is yet to be made, fills its part
-        if others := misfits(checkpoint["state_dict"], self.state_dict()):
+        # A strategy that shares the weights out has loaded them by now.
+        if others := misfits(checkpoint.get("state_dict", {}), self.state_dict()):
             raise UsageError(f"resume: the checkpoint's {others[0]} does not fit this model; resume with the same one")
         sums = checkpoint.get("train_loss", [])
         if len(sums) != trainer.world_size:  # other processes go on, of which the first takes over all

@@ -38,19 +38,20 @@ def run_sweep(file: Path, arguments: list[str]) -> int | None:
     Raises:
         UsageError: There is something wrong with the space, the folder or the launcher.
     """
-    from ..arguments import is_override
+    from ..arguments import check_arguments, is_override
+    from .space import read_space
 
     overrides = [argument for argument in arguments if is_override(argument)]
     flags = [argument for argument in arguments if argument not in (*overrides, "-m", "--multirun")]
     cfg = _compose(file, flags, [override for override in overrides if not _is_sweep(override)])
     search, launcher = cfg.get("sweep"), cfg.get("launcher")
+    if search and "space" not in search:
+        raise UsageError("sampler and pruner are for a search; add sweep=search, or another of configs/sweep")
     if not search and not launcher:
+        read_space(None, overrides).grid()  # which refuses ranges
         if outer_rank() is not None:
             raise UsageError("-m: a sweep starts its processes itself; start it without torchrun or srun")
         return None
-    from ..arguments import check_arguments
-    from .space import read_space
-
     space = read_space(search.space if search else None, overrides)
     check_arguments(file, ["-m", *space.fixed.values(), *(str(o.input_line) for o in space.varied.values())])
     folder = _folder(cfg, overrides)
@@ -107,16 +108,14 @@ class Sweep:
 
         nodes, processes, gpus = _devices(self.cfg)
         work = Work(self._worker(), left, self.folder, nodes, processes, gpus, watch, jobs, self.file, self.flags)
-        number = launcher.launch(work) if left else 0
+        number = (launcher.launch(work) or 0) if left else 0
         watch()
         if self.joins:
             return 128 + number if number else 0
         if number:
-            done = f"{jobs.left()} of its jobs are left"
             again = shlex.join(["python", self.file.name, *self.flags, "-m", *self._again()])
-            log.info(
-                "%s: interrupted by %s; %s; go on with: %s", self.file.name, signal.Signals(number).name, done, again
-            )
+            by = signal.Signals(number).name
+            log.info("Interrupted by %s, with %d jobs left; go on with: %s", by, jobs.left(), again)
             return 128 + number
         return self._report(jobs, objectives)
 
