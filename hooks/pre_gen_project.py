@@ -12,25 +12,25 @@ PLACEHOLDER = "my_project"  # the name in the template folder, which the other h
 DEPENDENCIES = """
 absl absl_py accelerate aiohappyeyeballs aiohttp aiohttp_retry aiosignal alembic amqp annotated_doc annotated_types
 antlr4 antlr4_python3_runtime anyio appdirs ast_serialize asyncssh atpublic attr attrs billiard captum celery certifi
-cffi cfgv charset_normalizer cloudpickle cmaes click click_didyoumean click_plugins click_repl colorama comet_ml configobj contourpy
-cookiecutter coverage cruft cryptography cwevals cycler datasets dateutil dictdiffer dill diskcache distlib distro
-dpath dulwich dvc dvc_data dvc_http dvc_objects dvc_render dvc_studio_client dvc_task entrypoints evaluate evidently
-execnet fastapi filelock flatten_dict flufl_lock fonttools frozenlist fsspec functorch funcy git gitdb gitpython
-google greenlet googleapis_common_protos grandalf grpc grpcio gto h11 hf_xet httpcore httpcore2 httpx httpx2 httpx2_jsfetch
-huggingface_hub hydra hydra_colorlog hydra_core hydra_zen identify idna iniconfig isympy iterative_telemetry jinja2
-joblib kiwisolver kombu kornia librt lightning lightning_fabric lightning_utilities litserve mako markdown markdown_it
-markdown_it_py markupsafe matplotlib mdurl mlflow mlflow_skinny mpmath multidict multiprocess mypy mypy_extensions
-mypyc networkx nodeenv numpy omegaconf onnx onnxruntime opentelemetry opentelemetry_api
-opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common opentelemetry_exporter_otlp_proto_common
-opentelemetry_exporter_otlp_proto_http opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions optuna
-orjson packaging pandas pathspec peft pil pillow pip platformdirs pluggy pre_commit prompt_toolkit propcache protobuf
-psutil py pyarrow pycparser pydantic pydantic_core pydantic_settings pydot pygit2 pygments pygtrie pyparsing pytest
-pytest_cov pytest_xdist python_dateutil python_discovery python_dotenv pytorch_lightning pywin32 pyyaml ray regex
-requests rich ruamel ruamel_yaml ruff safetensors scikit_learn scipy scmrepo semver serial setuptools shellingham
-shortuuid shtab six sklearn smmap sniffio sqlalchemy sqltrie submitit sympy tabulate tensorboard
-tensorboard_data_server tokenizers tomlkit torch torch_geometric torchdata torchgen torchmetrics torchvision tqdm
-transformers truststore typer typing_extensions typing_inspection tzdata tzlocal urllib3 uv uvicorn vine virtualenv
-voluptuous wandb wcwidth werkzeug wheel xxhash yaml yarl zc_lockfile zmq
+cffi cfgv charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle cmaes colorama colorlog
+comet_ml configobj contourpy cookiecutter coverage cruft cryptography cwevals cycler datasets dateutil dictdiffer dill
+diskcache distlib distro dpath dulwich dvc dvc_data dvc_http dvc_objects dvc_render dvc_studio_client dvc_task
+entrypoints evaluate evidently execnet fastapi filelock flatten_dict flufl_lock fonttools frozenlist fsspec functorch
+funcy git gitdb gitpython google googleapis_common_protos grandalf greenlet grpc grpcio gto h11 hf_xet httpcore
+httpcore2 httpx httpx2 httpx2_jsfetch huggingface_hub hydra hydra_colorlog hydra_core hydra_zen identify idna
+iniconfig isympy iterative_telemetry jinja2 joblib kiwisolver kombu kornia librt lightning lightning_fabric
+lightning_utilities litserve mako markdown markdown_it markdown_it_py markupsafe matplotlib mdurl mlflow mlflow_skinny
+mpmath multidict multiprocess mypy mypy_extensions mypyc networkx nodeenv numpy omegaconf onnx onnxruntime
+opentelemetry opentelemetry_api opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common
+opentelemetry_exporter_otlp_proto_common opentelemetry_exporter_otlp_proto_http opentelemetry_proto opentelemetry_sdk
+opentelemetry_semantic_conventions optuna orjson packaging pandas pathspec peft pil pillow pip platformdirs pluggy
+pre_commit prompt_toolkit propcache protobuf psutil py pyarrow pycparser pydantic pydantic_core pydantic_settings
+pydot pygit2 pygments pygtrie pyparsing pytest pytest_cov pytest_xdist python_dateutil python_discovery python_dotenv
+pytorch_lightning pywin32 pyyaml ray regex requests rich ruamel ruamel_yaml ruff safetensors scikit_learn scipy
+scmrepo semver serial setuptools shellingham shortuuid shtab six sklearn smmap sniffio sqlalchemy sqltrie submitit
+sympy tabulate tensorboard tensorboard_data_server tokenizers tomlkit torch torch_geometric torchdata torchgen
+torchmetrics torchvision tqdm transformers truststore typer typing_extensions typing_inspection tzdata tzlocal urllib3
+uv uvicorn vine virtualenv voluptuous wandb wcwidth werkzeug wheel xxhash yaml yarl zc_lockfile zmq
 """
 
 # The project's own folders and commands: a package of that name would hide them, or be hidden.

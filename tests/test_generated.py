@@ -170,6 +170,23 @@ def test_the_loggers_that_are_extras_work_when_they_are_installed(installed: Pat
     assert "skipped" not in shown
 
 
+@pytest.mark.parametrize(("cluster", "package"), [("slurm", "submitit"), ("ray", "ray")])
+def test_sweeps_run_on_a_cluster_where_one_was_chosen(
+    cluster: str, package: str, template: Path, installed: Path, uv: Path, tmp_path: Path
+) -> None:
+    project = bake_as_user(template, tmp_path / "a cluster", cluster=cluster)
+    (project / ".venv").symlink_to(installed / ".venv")
+    pip = (
+        ["uv", "pip", "install", "--quiet", "--python", ".venv/bin/python"] if any(uv.iterdir()) else ["pip", "install"]
+    )
+    user_run(*pip, "-c", "requirements.txt", package, project=project, uv=uv)
+    here = {"PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"}
+    tests = ["-p", "no:cacheprovider", "-rs", f"tests/test_{cluster}.py"]
+    shown = user_run("python", "-m", "pytest", *tests, project=project, variables=here)
+    if cluster == "ray" or (shutil.which("slurmctld") and os.geteuid() == 0):
+        assert "passed" in shown and "skipped" not in shown
+
+
 @pytest.fixture(scope="module")
 def unbaked(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone = tmp_path_factory.mktemp("unbaked") / "kindling"

@@ -187,12 +187,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_prune_keeps_what_a_chosen_answer_needs(project: Path) -> None:
-    post.prune({"text", "MIT", "members"})
+    post.prune({"text", "MIT", "members", "slurm", "ray"})
     assert Path("LICENSE").exists()
 
 
 def test_prune_deletes_what_no_chosen_answer_needs(project: Path) -> None:
-    post.prune({"text", "none", "members"})
+    post.prune({"text", "none", "members", "slurm", "ray"})
     assert not Path("LICENSE").exists()
 
 

@@ -6,6 +6,7 @@ far it came and leaves the rest to the next one.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import optuna
+import torch
+from conftest import Result
+from pytorch_lightning import Callback
 
 ROOT = Path(__file__).parent.parent
 
@@ -157,3 +163,48 @@ def until(happened: Callable[[], Any], process: subprocess.Popen[str] | None = N
         assert time.monotonic() < end
         assert process is None or process.poll() is None, process.communicate()
         time.sleep(0.05)
+
+
+# Sweeps of trainings
+
+
+class Slow(Callback):
+    """Takes its time at every step."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        time.sleep(self.seconds)
+
+
+def start_search(folder: Path, dataset: list[str], *options: str) -> subprocess.Popen[str]:
+    """Start a sweep of a copy of the project, whose runs are in `folder`."""
+    for name in ("configs", "src"):
+        shutil.copytree(ROOT / name, folder / "a project" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "train.py", folder / "a project")
+    fast = ["model=bow", "trainer.max_epochs=2", "logger=[csv]", "callbacks=[record,checkpoint,pruning]"]
+    path = os.pathsep.join([str(folder / "a project/src"), str(ROOT / "tests")])
+    command = [sys.executable, "train.py", "-m", *dataset, f"paths.runs={folder / 'runs'}", *fast, *options]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = os.environ | {"PYTHONPATH": path}
+    return subprocess.Popen(command, cwd=folder / "a project", env=environment, start_new_session=True, **pipes)
+
+
+def search(folder: Path, dataset: list[str], *options: str) -> Result:
+    """Run such a sweep to its end."""
+    process = start_search(folder, dataset, *options)
+    out, err = process.communicate(timeout=400)
+    return Result(process.returncode, out, err)
+
+
+def told(sweep: Path) -> list[tuple[Any, ...]]:
+    """Return what a search has tried and found."""
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(sweep / "study.log")))
+    trials = optuna.load_study(study_name=sweep.name, storage=storage).trials
+    return [(trial.number, trial.params, trial.values, trial.state) for trial in trials]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """Return the weights that a run ended with."""
+    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]

@@ -140,7 +140,7 @@ def test_a_sweep_of_trainings_in_two_processes_makes_each_job_once_as_if_alone(d
     ],
 )
 def test_a_process_that_fails_ends_its_job_at_once_and_the_sweep_goes_on(dataset, tmp_path, what, told) -> None:
-    trouble = f"+callbacks.trouble={{_target_:test_processes.Trouble,rank:1,what:{what}}}"
+    trouble = "+callbacks.trouble={_target_:test_processes.Trouble,rank:1,what:" + what + "}"
     command = [
         sys.executable,
         "train.py",
@@ -174,7 +174,7 @@ def is_alive(process: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_however_it_ends(dataset, tmp_path, monkeypatch, number: signal.Signals) -> None:
     monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
-    forever = f"+callbacks.forever={{_target_:test_processes.Forever,path:{tmp_path}/rank}}"
+    forever = "+callbacks.forever={_target_:test_processes.Forever,path:" + str(tmp_path) + "/rank}"
     options = [*dataset, *UNEVEN, *TWO, "trainer.max_epochs=1000", forever, f"paths.run={tmp_path / 'run'}"]
     process = Process(tmp_path, "train", *options)
     process.until(lambda: all((tmp_path / f"rank{rank}").exists() for rank in (0, 1)))
@@ -201,7 +201,7 @@ def test_an_interrupted_training_goes_on_with_as_many_processes_or_fewer(
     monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
     options = [*EXACT, "trainer.max_epochs=20", "callbacks.early_stopping.patience=20"]
     whole = run_of(*options, *TWO)
-    slow = f"+callbacks.forever={{_target_:test_processes.Forever,path:{tmp_path}/rank}}"
+    slow = "+callbacks.forever={_target_:test_processes.Forever,path:" + str(tmp_path) + "/rank}"
     process = Process(tmp_path, "train", *dataset, *options, *TWO, slow, f"paths.run={tmp_path / 'run'}")
     process.until(lambda: (tmp_path / "run/checkpoints/last.ckpt").exists())
     process.send(signal.SIGTERM)

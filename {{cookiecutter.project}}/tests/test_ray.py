@@ -12,11 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from launching import Jobs, finish, make_jobs, until
+from launching import Jobs, finish, make_jobs, told, until
+from launching import search as run_search
 
 from my_project.launchers.ray import answers
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
 LAUNCHER = ["+launcher=ray", "launcher.workers=2"]
 
 
@@ -138,7 +139,11 @@ def free_port() -> int:
             "launcher.address=ray://127.0.0.1:{port}: no Ray answers there",
         ),
         (["launcher.address=127.0.0.1:{port}"], {}, "launcher.address=127.0.0.1:{port}: no Ray answers there"),
-        ([], {"nodes": 2}, "trainer.num_nodes=2: with launcher=ray a job runs on one node; use launcher=slurm"),
+        (
+            [],
+            {"nodes": 2},
+            "trainer.num_nodes=2: with launcher=ray a job runs on one node; use torchrun",
+        ),
         ([], {"gpus": 99}, "launcher.gpus_per_job=99: no node of this Ray has more than"),
         (["launcher.workers=0"], {}, "launcher.workers=0: expected null or a whole number from 1"),
         (["launcher.cpus_per_job=-1"], {}, "launcher.cpus_per_job=-1: expected null or a number from 0"),
@@ -150,3 +155,13 @@ def test_what_ray_cannot_do_is_one_line(jobs_of, options: list[str], work: dict[
     assert code == 2, err
     assert err.startswith(f"launch.py: {expected.format(port=port)}")
     assert err.count("\n") == 1
+
+
+def test_a_search_finds_in_ray_what_it_finds_here(dataset, tmp_path) -> None:
+    options = ["sweep=search", "optimizer.lr=tag(log,interval(1e-3,1e-1))", "model.hidden_size=8,16", "sweep.trials=3"]
+    here = run_search(tmp_path / "here", dataset, *options)
+    there = run_search(tmp_path / "there", dataset, *options, "launcher=ray", "launcher.workers=2")
+    assert (here.code, there.code) == (0, 0), there.err
+    assert told(tmp_path / "there/runs/sweeps/search") == told(tmp_path / "here/runs/sweeps/search")
+    assert "3 workers in Ray" in there.err
+    assert (tmp_path / "there/runs/sweeps/search/report.html").exists()

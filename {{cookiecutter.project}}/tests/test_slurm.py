@@ -1,5 +1,6 @@
 """Workers as an array of a real Slurm."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from launching import Jobs, finish, make_jobs, until
+from interruption import same
+from launching import Jobs, finish, make_jobs, start_search, told, until, weights
+from launching import search as run_search
 
 pytest_plugins = ["slurm"]
 pytestmark = pytest.mark.slurm
@@ -211,3 +214,54 @@ def test_what_sbatch_refuses_is_one_line_with_its_words(jobs_of, option: str, ex
     assert code == 2
     assert err.startswith(f"launch.py: {expected}")
     assert err.count("\n") == 1
+
+
+# Sweeps
+
+
+SEARCH = ["sweep=search", "optimizer.lr=tag(log,interval(1e-3,1e-1))", "model.hidden_size=8,16", "sweep.trials=4"]
+CLUSTER = ["launcher=slurm", "launcher.partition=debug", "launcher.minutes=3", "launcher.workers=2"]
+
+
+def test_a_search_is_an_array_and_finds_what_it_finds_here(slurm, dataset, tmp_path) -> None:
+    here = run_search(tmp_path / "here", dataset, *SEARCH)
+    there = run_search(tmp_path / "there", dataset, *SEARCH, *CLUSTER)
+    assert (here.code, there.code) == (0, 0), there.err
+    assert told(tmp_path / "there/runs/sweeps/search") == told(tmp_path / "here/runs/sweeps/search")
+    assert "4 workers in Slurm: job " in there.err
+    assert there.err.count("val/accuracy") >= 4
+    assert "Train it: python train.py experiment=best_of_search" in there.out
+    assert (tmp_path / "there/runs/sweeps/search/report.html").exists()
+    assert len(list(tmp_path.glob("there/runs/sweeps/search/slurm/*_0_log.out"))) == 4
+
+
+def test_a_job_that_has_to_make_room_is_queued_again_and_ends_as_if_it_had_not(slurm, dataset, tmp_path) -> None:
+    slow = ["trainer.max_epochs=8", "+callbacks.slow={_target_:launching.Slow,seconds:0.1}"]
+    options = ["seed=1", *slow, "callbacks.last_checkpoint.every_n_steps=1"]
+    alone = run_search(tmp_path / "alone", dataset, *options, "launcher=local")
+    assert alone.code == 0, alone.err
+    launch = start_search(tmp_path / "cut", dataset, *options, *CLUSTER)
+    folder = tmp_path / "cut/runs"
+    until(lambda: any(folder.glob("*/*/0/checkpoints/last.ckpt")), launch, 90)
+    (script,) = folder.glob("*/*/slurm/[0-9]*_submission.sh")
+    ask("scancel", "--signal=TERM", script.name.partition("_")[0])
+    code, _, err = finish(launch)
+    assert code == 0, err
+    (run,), (other,) = folder.glob("*/*/0"), tmp_path.glob("alone/runs/*/*/0")
+    assert same(weights(run), weights(other))
+    assert json.loads((run / "run.json").read_text())["resumed"] == 1
+
+
+def test_a_job_takes_two_nodes(slurm, dataset, tmp_path) -> None:
+    exact = ["model.dropout=0", "trainer.precision=64-true", "data.batch_size=31", "seed=1"]
+    alone = run_search(tmp_path / "alone", dataset, *exact, "launcher=local")
+    assert alone.code == 0, alone.err
+    one_machine = "launcher.setup=['export MASTER_ADDR=127.0.0.1','export GLOO_SOCKET_IFNAME=lo']"
+    two = [*CLUSTER, one_machine, "trainer=ddp_cpu", "trainer.devices=1", "trainer.num_nodes=2"]
+    done = run_search(tmp_path / "two", dataset, *exact, *two)
+    assert done.code == 0, done.err
+    (run,), (other,) = (list(tmp_path.glob(f"{name}/runs/*/*/0")) for name in ("two", "alone"))
+    found, expected = (json.loads((path / "metrics.json").read_text()) for path in (run, other))
+    assert found == pytest.approx(expected, rel=5e-7, abs=5e-7)
+    assert "on 2 x cpu" in (run / "train.log").read_text()
+    assert len(list(run.parent.glob("slurm/*_log.out"))) == 2

@@ -72,8 +72,9 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
             be_process(main)
             return
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            main()
-            return
+            if (code := sweep(file)) is None:
+                main()
+            sys.exit(code or 0)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print
         Jobs.explain = True
         try:
@@ -99,7 +100,7 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
         finally:
             end_job(failed=True)  # unless it has ended
             Jobs.explain = False
-            del os.environ["HYDRA_FULL_ERROR"]
+            os.environ.pop("HYDRA_FULL_ERROR", None)
 
     return run
 
@@ -181,7 +182,7 @@ class Jobs(Callback):
 def explain(error: BaseException, file: Path) -> int:
     """Print one line for a mistake of the user, else the traceback, and return the exit code: 2 or 1.
 
-    Of several processes that met one mistake, the first speaks. A job of a sweep leaves the traceback in its folder.
+    A job of a sweep leaves the traceback in its folder, too.
     """
     if JOB in os.environ:
         Path(os.environ[JOB]).mkdir(parents=True, exist_ok=True)
@@ -190,8 +191,8 @@ def explain(error: BaseException, file: Path) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if line := mistake(error, file):
-        if not outer_rank():
-            print(f"{file.name}: {line}", file=sys.stderr)
+        which = f" (process {rank})" if (rank := outer_rank()) else ""
+        print(f"{file.name}{which}: {line}", file=sys.stderr)
         return 2
     if isinstance(error, ProcessFailed):
         print(f"{error.text}{file.name}: {error}", file=sys.stderr)

@@ -115,12 +115,12 @@ def be_job(file: Path, arguments: list[str], output: Path | None, environment: d
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     end_with_parent()
+    os.environ.pop("HYDRA_FULL_ERROR", None)  # which `command` has set, and the job is to set itself
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         stream = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         for standard in (1, 2):
             os.dup2(stream, standard)
-    os.environ.pop("HYDRA_FULL_ERROR", None)
     given = {name: value for name, value in environment.items() if name != "OMP_NUM_THREADS" or name not in os.environ}
     os.environ.update(given)
     if "OMP_NUM_THREADS" in given:

@@ -49,9 +49,7 @@ class Ray:
     def launch(self, work: Work) -> None:
         """Return when every worker has ended."""
         if work.nodes > 1:
-            raise UsageError(
-                f"trainer.num_nodes={work.nodes}: with launcher=ray a job runs on one node; use launcher=slurm"
-            )
+            raise UsageError(f"trainer.num_nodes={work.nodes}: with launcher=ray a job runs on one node; use torchrun")
         # All of this is read when Ray is imported. Nothing is sent to its makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if self.address is None and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
@@ -60,7 +58,7 @@ class Ray:
         try:
             import ray
         except ModuleNotFoundError:
-            raise UsageError("launcher=ray: Ray is not installed; run: pip install '.[ray]'") from None
+            raise UsageError("launcher=ray: Ray is not installed; run: pip install ray") from None
         cpus = work.processes if self.cpus_per_job is None else self.cpus_per_job
         gpus = work.gpus if self.gpus_per_job is None else self.gpus_per_job
         before = signal.getsignal(signal.SIGTERM)

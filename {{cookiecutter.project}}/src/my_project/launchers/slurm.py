@@ -136,7 +136,7 @@ class Slurm:
         try:
             import submitit
         except ModuleNotFoundError:
-            raise UsageError("launcher=slurm: submitit is not installed; run: pip install '.[slurm]'") from None
+            raise UsageError("launcher=slurm: submitit is not installed; run: pip install submitit") from None
         source = Path(__file__).resolve().parents[2]
         here = [
             f"export PYTHONPATH={shlex.quote(str(source))}${{PYTHONPATH:+:$PYTHONPATH}}",

@@ -61,11 +61,21 @@ class Jobs(ABC):
         """Return how many jobs have not ended, running ones included."""
 
     @abstractmethod
+    def idle(self) -> int:
+        """Return how many of those nobody works on."""
+
+    @abstractmethod
     def news(self) -> list[str]:
         """Return a line for each job that has ended since this was last called, whoever did it."""
 
     def lock(self, number: int) -> Lock | None:
         return try_lock(self.folder / ".locks" / str(number))
+
+    def is_free(self, number: int) -> bool:
+        """Whether nobody works on a job."""
+        if lock := self.lock(number):
+            lock.release()
+        return lock is not None
 
     def error(self, job: Job, code: int) -> str:
         """Return why a job has failed, in a line, and see that its folder tells it, too."""
@@ -111,6 +121,9 @@ class Listed(Jobs):
 
     def left(self) -> int:
         return sum(not self._ended(number) for number in range(len(self.overrides)))
+
+    def idle(self) -> int:
+        return sum(not self._ended(number) and self.is_free(number) for number in range(len(self.overrides)))
 
     def news(self) -> list[str]:
         ended = [number for number in range(len(self.overrides)) if number not in self._told and self._ended(number)]

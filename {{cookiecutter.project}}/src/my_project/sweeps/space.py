@@ -47,7 +47,7 @@ class Space:
         """
         lists = [[override] for override in self.fixed.values()]
         for name, override in self.varied.items():
-            lists.append([f"{name}={value!s}" for value in _listed(override).sweep_string_iterator()])
+            lists.append([f"{name}=" + str(value) for value in _listed(override).sweep_string_iterator()])
         return [list(overrides) for overrides in itertools.product(*lists)]
 
     def describe(self) -> dict[str, str]:

@@ -78,6 +78,12 @@ class Study(Jobs):
     def left(self) -> int:
         return self.trials - len(self._trials(*ENDED))
 
+    def idle(self) -> int:
+        running = self._trials(TrialState.RUNNING)
+        begun = len(running) + len(self._trials(*ENDED))
+        known = (t for t in running if (self.folder / ".locks" / str(t.number)).exists())  # others are elsewhere
+        return max(0, self.trials - begun) + sum(self.is_free(trial.number) for trial in known)
+
     def news(self) -> list[str]:
         ended = [trial for trial in self._trials(*ENDED) if trial.number not in self._told]
         self._told.update(trial.number for trial in ended)
@@ -163,7 +169,7 @@ class Study(Jobs):
             error = what if missing else f"{', '.join(self.objectives)} {what}"
         attributes.set_user_attr("error", error)
         if attempts <= self.settings.retries:
-            log.warning("#%d failed (%s), and is tried again", job.number, error)
+            log.warning("Trial %d failed (%s), and is tried again", job.number, error)
             (job.folder / "error.txt").rename(job.folder / f"error-{attempts}.txt")
         else:
             self._close(job, TrialState.FAIL)

@@ -108,6 +108,7 @@ class Sweep:
 
         nodes, processes, gpus = _devices(self.cfg)
         work = Work(self._worker(), left, self.folder, nodes, processes, gpus, watch, jobs, self.file, self.flags)
+        os.environ.pop("HYDRA_FULL_ERROR", None)  # which `command` has set, and workers are to set themselves
         number = (launcher.launch(work) or 0) if left else 0
         watch()
         if self.joins:
@@ -117,7 +118,10 @@ class Sweep:
             by = signal.Signals(number).name
             log.info("Interrupted by %s, with %d jobs left; go on with: %s", by, jobs.left(), again)
             return 128 + number
-        return self._report(jobs, objectives)
+        code = self._report(jobs, objectives)
+        if idle := jobs.idle():
+            log.warning("Not done: %d of the jobs; the same command goes on", idle)
+        return 1 if idle else code
 
     def follow(self) -> int:
         """Be one of several processes of a job that the first of them takes."""
@@ -132,6 +136,9 @@ class Sweep:
                 return 0
             time.sleep(0.2)
         raise UsageError(f"{short(self.folder)}: the first process of this job has found no job in {FOLLOW} seconds")
+
+    def _what(self, left: int) -> str:
+        return "it" if left == 1 else "them"
 
     def _jobs(self, objectives: dict[str, str]) -> "Jobs":
         if self.search:
