@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import post_gen_project as post
 import pytest
 from conftest import REAL_HOME, ROOT, TEMPLATE, git, run
 
@@ -29,8 +30,10 @@ def kindling(tmp_path: Path) -> Path:
     (project / "src" / "my_project").mkdir(parents=True)
     for name in ("make_dataset", "train", "evaluate"):
         (project / f"{name}.py").write_text(f"print('{name} ran')\n", encoding="utf-8")
+    for name in {name for names in post.OPTIONAL.values() for name in names}:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("Optional.\n", encoding="utf-8")
     (project / "LICENSE").write_text("{{ cookiecutter.license }}\n", encoding="utf-8")
-    (project / "CODEOWNERS").touch()
     (project / "README.md").write_text("Read me.\n", encoding="utf-8")
     (project / ".gitignore").write_text("/.venv\n", encoding="utf-8")
     (project / "Makefile").write_text(f"setup:\n\t@ln -sfn '{sys.prefix}' .venv\n", encoding="utf-8")

@@ -47,7 +47,7 @@ class Space:
         """
         lists = [[override] for override in self.fixed.values()]
         for name, override in self.varied.items():
-            lists.append([f"{name}=" + str(value) for value in _listed(override).sweep_string_iterator()])
+            lists.append([f"{name}={value!s}" for value in _listed(override).sweep_string_iterator()])
         return [list(overrides) for overrides in itertools.product(*lists)]
 
     def describe(self) -> dict[str, str]:
@@ -65,7 +65,7 @@ def read_space(space: Any, arguments: list[str]) -> Space:
     """
     given = OmegaConf.to_container(space) if space else {}
     assert isinstance(given, dict)
-    lines = [f"{name}={_text(value)}" for name, value in given.items()]
+    lines = [f"{name!s}={_text(value)}" for name, value in given.items()]
     lines = [line for line in lines if key(line) not in {key(argument) for argument in arguments}]
     parsed = OverridesParser.create().parse_overrides([*lines, *arguments])
     found = Space({}, {})
