@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FEW_STEPS = ["debug=fast", "logger=[csv]"]
@@ -31,6 +32,16 @@ def test_every_model_trains_on_every_task(command, data_of, model: str, task: st
     [(group, choice) for group in ("optimizer", "scheduler", "trainer", "paths") for choice in choices(group)],
 )
 def test_every_choice_trains(command, dataset, group: str, choice: str) -> None:
+    if choice in ("fsdp", "deepspeed") and torch.cuda.device_count() < 2:
+        result = command("train", *dataset, "model=bow", *FEW_STEPS, f"{group}={choice}")
+        assert result.code == 2
+        assert result.err.startswith(
+            ("train.py: trainer.gpus=2: this machine has ", "train.py: trainer=deepspeed: DeepSp")
+        )
+        assert result.err.count("\n") == 1
+        return
+    if choice == "deepspeed":
+        pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
     trains(command, *dataset, "model=bow", *FEW_STEPS, f"{group}={choice}")
 
 

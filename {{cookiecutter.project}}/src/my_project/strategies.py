@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
+from pytorch_lightning.strategies.deepspeed import _DEEPSPEED_AVAILABLE
 
 from .errors import UsageError
 
@@ -20,12 +21,14 @@ class DeepSpeed(DeepSpeedStrategy):
         **kwargs: Arguments of Lightning's strategy.
 
     Raises:
-        UsageError: It is another stage.
+        UsageError: It is another stage, or DeepSpeed is not installed.
     """
 
     def __init__(self, stage: int = 2, **kwargs: Any) -> None:
         if stage not in (1, 2):
             raise UsageError(f"trainer.strategy.stage={stage}: choose 1 or 2; trainer=fsdp shares out the weights, too")
+        if not _DEEPSPEED_AVAILABLE:
+            raise UsageError("trainer=deepspeed: DeepSpeed is not installed; run: pip install deepspeed")
         super().__init__(stage=stage, **kwargs)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any = None) -> None:
