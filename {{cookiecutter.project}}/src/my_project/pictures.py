@@ -3,25 +3,19 @@
 Colours are those of Okabe and Ito, which the colour-blind can tell apart, and lines differ in their dashes, too.
 """
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
-from .data.atomic import new_file
+from .canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, cut, figure_at
 from .history import Best, History
 from .summary import Section, Summary, run_name, show
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
 LINES = [(BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("#56B4E9", "-"), ("#E69F00", "--")]
 MOST_CLASSES = 60  # in one picture
 LARGE_CELLS = 15  # classes of which cells have room for the share, too
@@ -29,26 +23,6 @@ MOST_POINTS = 5000  # of a scatter plot
 LONGEST_NAME = 20  # characters of a class
 LONGEST_KEY = 31
 WIDTH_OF_COLUMN = 56
-STYLE: Any = {
-    "axes.grid": True,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 9,
-    "axes.unicode_minus": False,
-    "font.size": 8,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4,
-    "text.parse_math": False,  # a class may be called $5
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-}
-
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it makes a list of the fonts, at its first use
 
 
 class Curves:
@@ -113,7 +87,7 @@ class Curves:
 
 def draw_curves(path: Path, curves: Curves, name: str) -> None:
     """Draw the curves of the run called `name`."""
-    with _figure(path, (3.7 * curves.columns(), curves.height() + 0.4), "constrained") as figure:
+    with figure_at(path, (3.7 * curves.columns(), curves.height() + 0.4)) as figure:
         figure.suptitle(_title(name, curves), fontsize=10)
         curves.draw(figure)
 
@@ -123,7 +97,7 @@ def draw_report(path: Path, summary: Summary, curves: Curves) -> None:
     columns = _columns(summary)
     height = 0.55 + 0.137 * max(len(column) for column in columns)
     size = (3.7 * max(len(columns), curves.columns()), height + curves.height())
-    with _figure(path, size, "constrained", {"Description": summary.text()}) as figure:
+    with figure_at(path, size, metadata={"Description": summary.text()}) as figure:
         parts: Any = figure.subfigures(2, height_ratios=[height, curves.height()])
         top, bottom = parts
         top.text(
@@ -151,11 +125,11 @@ def draw_matrix(path: Path, matrix: np.ndarray, classes: list[str]) -> None:
         matrix, classes = matrix[np.ix_(chosen, chosen)], [classes[number] for number in chosen]
     else:
         shares = _shares(matrix)
-    names, size = [_cut(name) for name in classes], len(classes)
+    names, size = [cut(name, LONGEST_NAME) for name in classes], len(classes)
     side = max((0.52 if size <= LARGE_CELLS else 0.28) * size, 2.6)
     margin = 0.5 + 0.065 * max(map(_width, names))
     width, height = margin + side + 0.3, margin + side + 0.3
-    with _figure(path, (width, height)) as figure:
+    with figure_at(path, (width, height), "none") as figure:
         axis = figure.add_axes((margin / width, margin / height, side / width, side / height))
         axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axis.grid(visible=False)
@@ -176,7 +150,7 @@ def draw_matrix(path: Path, matrix: np.ndarray, classes: list[str]) -> None:
 def draw_scatter(path: Path, actual: np.ndarray, predicted: np.ndarray) -> None:
     """Draw predicted over actual numbers; of many samples every n-th."""
     every = -(-len(actual) // MOST_POINTS)
-    with _figure(path, (5, 5), "constrained") as figure:
+    with figure_at(path, (5, 5)) as figure:
         axis = figure.add_subplot()
         ends = [min(actual.min(), predicted.min()), max(actual.max(), predicted.max())]
         axis.plot(ends, ends, color="black", linestyle="--", linewidth=0.8, label="predicted = actual")
@@ -189,23 +163,6 @@ def draw_scatter(path: Path, actual: np.ndarray, predicted: np.ndarray) -> None:
         axis.set_ylabel("predicted")
         axis.set_aspect("equal", adjustable="datalim")
         axis.legend(loc="upper left")
-
-
-@contextmanager
-def _figure(
-    path: Path,
-    size: tuple[float, float],
-    layout: Any = "none",
-    metadata: dict[str, str] | None = None,
-) -> Iterator[Figure]:
-    """Give a figure to draw on, which then is the file at `path`."""
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the font lacks a letter, which is drawn as a box
-        figure = Figure(figsize=size, dpi=100, layout=layout)
-        FigureCanvasAgg(figure)
-        yield figure
-        with new_file(path) as new:
-            figure.savefig(new, format="png", metadata=metadata)
 
 
 def _panels(history: History) -> Iterator[tuple[str, list[str]]]:
@@ -242,7 +199,7 @@ def _columns(summary: Summary) -> list[list[str]]:
 
 def _lines(section: Section) -> list[str]:
     width = min(LONGEST_KEY, max(map(len, section), default=0))
-    return [_cut(f"{key:<{width}} {show(value)}", WIDTH_OF_COLUMN) for key, value in section.items()]
+    return [cut(f"{key:<{width}} {show(value)}", WIDTH_OF_COLUMN) for key, value in section.items()]
 
 
 def _shares(matrix: np.ndarray) -> np.ndarray:
@@ -254,9 +211,4 @@ def _width(name: str) -> int:
 
 
 def _title(name: str, curves: Curves) -> str:
-    return f"{_cut(name, 48)}:  {curves.title()}"
-
-
-def _cut(text: str, length: int = LONGEST_NAME) -> str:
-    text = " ".join(text.split(" "))
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+    return f"{cut(name, 48)}:  {curves.title()}"

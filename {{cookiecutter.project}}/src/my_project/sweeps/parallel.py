@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 from optuna.distributions import CategoricalDistribution
 
-from .canvas import ORANGE, cut
+from ..canvas import ORANGE, cut
 from .trials import Sweep, Trial, shown
 
 BELOW = -0.12  # where on an axis those trials lie that do not have the option

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from .canvas import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, cut, figure_at
+from ..canvas import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, cut, figure_at
 from .importances import BEST, importances
 from .parallel import draw_lines, scales
 from .trials import Sweep, Trial, number
@@ -53,7 +53,7 @@ def draw(sweep: Sweep) -> tuple[list[str], list[str]]:
 def _draw_history(sweep: Sweep) -> None:
     """Draw what each trial reached, and the best so far."""
     count = len(sweep.objectives)
-    with figure_at(sweep.folder / "history.png", 7.4, 0.5 + 2.4 * count) as figure:
+    with figure_at(sweep.folder / "history.png", (7.4, 0.5 + 2.4 * count)) as figure:
         figure.suptitle(f"{cut(sweep.folder.name, 48)}: {sweep.counts()}", fontsize=10)
         axes = figure.subplots(count, 1, squeeze=False, sharex=True).flatten()
         for place, (axis, name) in enumerate(zip(axes, sweep.objectives, strict=True)):
@@ -96,7 +96,8 @@ def _draw_importances(sweep: Sweep) -> None:
     complete, several = len(sweep.complete), len(found) > 1
     warning = f", fewer than {FEW}: they say little" if complete < FEW else ""
     width = 5.2 + 0.065 * max(len(cut(key, LONGEST)) for key in keys) + 1.2 * several
-    with figure_at(sweep.folder / "importances.png", width, 1.0 + (0.14 + 0.18 * len(found)) * len(keys)) as figure:
+    height = 1.0 + (0.14 + 0.18 * len(found)) * len(keys)
+    with figure_at(sweep.folder / "importances.png", (width, height)) as figure:
         axis = figure.add_subplot()
         for place, ((name, shares), color) in enumerate(
             zip(found.items(), (BLUE, ORANGE, GREEN, PURPLE, GREY), strict=False)
@@ -129,7 +130,7 @@ def _draw_parallel(sweep: Sweep) -> None:
         title += f"; {MOST_AXES} of {len(keys)} options"
         keys = sorted(keys, key=lambda key: -known.get(key, 0))[:MOST_AXES]
     axes = scales(sweep, trials, keys)
-    with figure_at(sweep.folder / "parallel.png", max(5.4, 1.5 * len(axes) + 0.6), 4.2) as figure:
+    with figure_at(sweep.folder / "parallel.png", (max(5.4, 1.5 * len(axes) + 0.6), 4.2)) as figure:
         figure.suptitle(f"{cut(sweep.folder.name, 40)}: {title}", fontsize=9)
         draw_lines(figure.add_subplot(), sweep, trials, axes)
 
@@ -140,7 +141,7 @@ def _draw_front(sweep: Sweep) -> None:
     front = [trial for trial in trials if trial.number in sweep.front]
     others = [trial for trial in trials if trial.number not in sweep.front]
     pairs = [(x, y) for x in range(len(objectives)) for y in range(x + 1, len(objectives))]
-    with figure_at(sweep.folder / "pareto.png", max(5.6, 4.2 * len(pairs)), 4.2) as figure:
+    with figure_at(sweep.folder / "pareto.png", (max(5.6, 4.2 * len(pairs)), 4.2)) as figure:
         for axis, (x, y) in zip(figure.subplots(1, len(pairs), squeeze=False).flatten(), pairs, strict=True):
             front.sort(key=lambda trial: trial.values[x])
             _scatter(axis, others, x, y, color=PALE, label="other trials")

@@ -137,9 +137,6 @@ class Sweep:
             time.sleep(0.2)
         raise UsageError(f"{short(self.folder)}: the first process of this job has found no job in {FOLLOW} seconds")
 
-    def _what(self, left: int) -> str:
-        return "it" if left == 1 else "them"
-
     def _jobs(self, objectives: dict[str, str]) -> "Jobs":
         if self.search:
             from .study import Study
@@ -279,16 +276,16 @@ def _folder(cfg: DictConfig, overrides: list[str]) -> Path:
 def _devices(cfg: DictConfig) -> tuple[int, int, int]:
     """Return how many nodes a job takes, and how many processes and GPUs on each."""
     trainer = cfg.trainer
-    gpus = trainer.gpus if isinstance(trainer.gpus, int) else int(_has_gpus())
+    gpus = trainer.gpus if isinstance(trainer.gpus, int) else min(1, _count_gpus())
     on_gpus = trainer.accelerator in ("gpu", "cuda") or (trainer.accelerator is None and gpus > 0)
     processes = trainer.devices if isinstance(trainer.devices, int) else gpus if on_gpus else 1
     return trainer.num_nodes, max(1, processes), processes if on_gpus else 0
 
 
-def _has_gpus() -> bool:
+def _count_gpus() -> int:
     from torch import cuda
 
-    return cuda.is_available()
+    return cuda.device_count()  # not `is_available`, after which no forked process could use one
 
 
 def _log_to(folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from ..pictures import BLUE, GREY, ORANGE, _figure
+from ..canvas import BLUE, GREY, ORANGE, figure_at
 from .batch_size import NEARLY, Attempt
 
 SIZE = (5.6, 3.4)
@@ -17,7 +17,7 @@ def draw_learning_rates(
     path: Path, rates: np.ndarray, losses: np.ndarray, average: np.ndarray, suggestion: float
 ) -> None:
     """Draw the loss of each step over its learning rate, up to a little above where it began."""
-    with _figure(path, SIZE, "constrained") as figure:
+    with figure_at(path, SIZE) as figure:
         axis = figure.add_subplot()
         axis.set_title(f"learning rate {suggestion:g}: where the loss falls fastest")
         axis.plot(rates, losses, ".", color=GREY, alpha=0.5, markeredgewidth=0, label="one step")
@@ -38,7 +38,7 @@ def draw_batch_sizes(path: Path, attempts: Sequence[Attempt], suggestion: int) -
     sizes = [attempt.size for attempt in attempts]
     speeds = [attempt.speed for attempt in attempts]
     panels = 2 if any(attempt.memory for attempt in attempts) else 1
-    with _figure(path, (SIZE[0] * (1 + 0.6 * (panels - 1)), SIZE[1]), "constrained") as figure:
+    with figure_at(path, (SIZE[0] * (1 + 0.6 * (panels - 1)), SIZE[1])) as figure:
         axes = figure.subplots(1, panels, squeeze=False)[0]
         axes[0].set_title(f"batch size {suggestion}")
         axes[0].set_ylabel("speed of training (samples per second)")

@@ -1,4 +1,4 @@
-"""Paper and colours of a sweep's pictures: those of `my_project.pictures`, which waits for torch."""
+"""Paper and colours of all pictures, for which nothing has to wait for torch."""
 
 import logging
 import warnings
@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..data.atomic import new_file
+from .data.atomic import new_file
 
 # Colours that the colour-blind can tell apart (Okabe and Ito).
 BLUE, ORANGE, GREEN, PURPLE, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666", "#b8b8b8"
@@ -28,8 +28,9 @@ STYLE: Any = {
     "grid.linewidth": 0.6,
     "legend.fontsize": 8,
     "legend.frameon": False,
+    "lines.linewidth": 1.6,
     "lines.markersize": 4,
-    "text.parse_math": False,  # a choice may be called $5
+    "text.parse_math": False,  # a class may be called $5
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
 }
@@ -38,15 +39,20 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it makes a list 
 
 
 @contextmanager
-def figure_at(path: Path, width: float, height: float) -> Iterator[Figure]:
+def figure_at(
+    path: Path,
+    size: tuple[float, float],
+    layout: Any = "constrained",
+    metadata: dict[str, str] | None = None,
+) -> Iterator[Figure]:
     """Give a figure of so many inches to draw on, which then is the file at `path`."""
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that the font lacks a letter, which is drawn as a box
-        figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+        figure = Figure(figsize=size, dpi=100, layout=layout)
         FigureCanvasAgg(figure)
         yield figure
         with new_file(path) as new:
-            figure.savefig(new, format="png")
+            figure.savefig(new, format="png", metadata=metadata)
 
 
 def cut(text: str, length: int) -> str:
