@@ -156,7 +156,7 @@ def finish(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, s
     return process.returncode, out, err
 
 
-def until(happened: Callable[[], Any], process: subprocess.Popen[str] | None = None, seconds: float = 60) -> None:
+def until(happened: Callable[[], Any], process: subprocess.Popen[str] | None = None, seconds: float = 200) -> None:
     """Wait until something is seen, and no longer than a process runs."""
     end = time.monotonic() + seconds
     while not happened():

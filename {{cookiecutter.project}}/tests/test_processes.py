@@ -153,7 +153,7 @@ def test_a_process_that_fails_ends_its_job_at_once_and_the_sweep_goes_on(dataset
         "trainer.max_epochs=2000",
     ]
     command += [f"paths.run={tmp_path / 'sweep'}"]
-    ended = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, check=False, timeout=90)
+    ended = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, check=False, timeout=400)
     assert ended.returncode == 1
     for job in "01":
         assert told in (tmp_path / f"sweep/{job}/error.txt").read_text()
@@ -177,10 +177,10 @@ def test_no_process_is_left_however_it_ends(dataset, tmp_path, monkeypatch, numb
     forever = "+callbacks.forever={_target_:test_processes.Forever,path:" + str(tmp_path) + "/rank}"
     options = [*dataset, *UNEVEN, *TWO, "trainer.max_epochs=1000", forever, f"paths.run={tmp_path / 'run'}"]
     process = Process(tmp_path, "train", *options)
-    process.until(lambda: all((tmp_path / f"rank{rank}").exists() for rank in (0, 1)))
+    process.until(lambda: all((tmp_path / f"rank{rank}").exists() for rank in (0, 1)), 300)
     time.sleep(0.2)
     process.send(number)
-    result = process.wait()
+    result = process.wait(300)
     ranks = [int((tmp_path / f"rank{rank}").read_text()) for rank in (0, 1)]
     end = time.monotonic() + 10
     while any(map(is_alive, ranks)) and time.monotonic() < end:
@@ -203,9 +203,9 @@ def test_an_interrupted_training_goes_on_with_as_many_processes_or_fewer(
     whole = run_of(*options, *TWO)
     slow = "+callbacks.forever={_target_:test_processes.Forever,path:" + str(tmp_path) + "/rank}"
     process = Process(tmp_path, "train", *dataset, *options, *TWO, slow, f"paths.run={tmp_path / 'run'}")
-    process.until(lambda: (tmp_path / "run/checkpoints/last.ckpt").exists())
+    process.until(lambda: (tmp_path / "run/checkpoints/last.ckpt").exists(), 300)
     process.send(signal.SIGTERM)
-    assert process.wait().code == 128 + signal.SIGTERM
+    assert process.wait(300).code == 128 + signal.SIGTERM
     result = command("train", f"resume={tmp_path / 'run'}", *later)
     assert result.code == 0, result.err
     if later:

@@ -242,7 +242,7 @@ def test_a_job_that_has_to_make_room_is_queued_again_and_ends_as_if_it_had_not(s
     assert alone.code == 0, alone.err
     launch = start_search(tmp_path / "cut", dataset, *options, *CLUSTER)
     folder = tmp_path / "cut/runs"
-    until(lambda: any(folder.glob("*/*/0/checkpoints/last.ckpt")), launch, 90)
+    until(lambda: any(folder.glob("*/*/0/checkpoints/last.ckpt")), launch, 200)
     (script,) = folder.glob("*/*/slurm/[0-9]*_submission.sh")
     ask("scancel", "--signal=TERM", script.name.partition("_")[0])
     code, _, err = finish(launch)

@@ -79,7 +79,7 @@ def finish(train) -> Callable[..., Result]:
 
     def run(*options: str) -> Result:
         process = train(*options)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=500)
         return Result(process.returncode, out, err)
 
     return run
@@ -104,7 +104,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
 
 
-def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert process.poll() is None, process.communicate()
@@ -130,7 +130,7 @@ def test_a_search_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(train,
     wait_for(lambda: log.exists() and log.read_text().count("\n") > 1, process)  # in its second epoch
     before = (cut / "1/metrics.json").stat().st_mtime_ns
     os.kill(process.pid, number)
-    err = process.communicate(timeout=60)[1]
+    err = process.communicate(timeout=200)[1]
     if number == signal.SIGINT:
         assert process.returncode == 130
         assert "Interrupted by SIGINT, with 2 jobs left; go on with: python train.py -m" in err, err[-900:]
@@ -211,7 +211,7 @@ def test_no_worker_waits_while_there_are_trials(finish, tmp_path) -> None:
 def test_two_processes_share_a_search(train, tmp_path) -> None:
     options = [*SEARCH, slow(seconds=0.03), "sweep.trials=6"]
     processes = [train(*options), train(*options)]
-    said = [process.communicate(timeout=300)[1] for process in processes]
+    said = [process.communicate(timeout=500)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     sweep = tmp_path / "runs/sweeps/search"
     assert count(sweep, TrialState.COMPLETE) == len(trials(sweep)) == 6
@@ -334,7 +334,7 @@ def test_a_multirun_goes_on_in_its_folder(train, finish, tmp_path) -> None:
     process = train(*options)
     wait_for((tmp_path / "sweep/0/metrics.json").exists, process)
     os.kill(process.pid, signal.SIGTERM)
-    err = process.communicate(timeout=60)[1]
+    err = process.communicate(timeout=200)[1]
     assert process.returncode == 143
     assert "go on with: python train.py -m" in err
     before = (tmp_path / "sweep/0/metrics.json").stat().st_mtime_ns
