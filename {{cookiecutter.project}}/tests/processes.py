@@ -23,6 +23,9 @@ CONTEXT.set_forkserver_preload(
         "my_project.report",
         "my_project.trainer",
         "my_project.data.files",
+        "my_project.sweeps.pictures",
+        "my_project.sweeps.report",
+        "my_project.sweeps.study",
         "torchmetrics",
     ]
 )

@@ -1,12 +1,10 @@
 """Sweeps that go on after they were killed, share their jobs among processes, and end hopeless trials early."""
 
+import itertools
 import json
 import os
 import re
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ import yaml
 from conftest import Command, Result
 from interruption import same
 from optuna.trial import TrialState
+from processes import Process
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 ROOT = Path(__file__).parent.parent
@@ -49,26 +48,18 @@ def slow(**options: Any) -> str:
     return "+callbacks.slow={_target_:test_sweep.Slow," + settings + "}"
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, in whose configs/ searches leave experiments."""
-    copy = tmp_path_factory.mktemp("copy") / "a project"
-    own = shutil.ignore_patterns("__pycache__", "somebody_*")
-    for name in ("configs", "src"):
-        shutil.copytree(ROOT / name, copy / name, ignore=own)
-    shutil.copy(ROOT / "train.py", copy)
-    return copy
-
-
 @pytest.fixture
-def train(tmp_path: Path, dataset: list[str], project: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start train.py with its runs in the test's folder."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(project / "src"), str(ROOT / "tests")])}
+def train(tmp_path: Path, dataset: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Process]:
+    """Start train.py with its runs, and the experiments of searches, in the test's folder."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]))
+    count = itertools.count()
 
-    def start(*options: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "train.py", *dataset, f"paths.runs={tmp_path / 'runs'}", *options]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=project, env=environment, start_new_session=True, **pipes)
+    def start(*options: str) -> Process:
+        own = tmp_path / f"said{next(count)}"
+        own.mkdir()
+        search = any(option.startswith("sweep=") for option in options)
+        experiments = [f"sweep.experiments={tmp_path / 'configs/experiment'}"] if search else []
+        return Process(own, "train", *dataset, f"paths.runs={tmp_path / 'runs'}", *experiments, *options)
 
     return start
 
@@ -78,9 +69,7 @@ def finish(train) -> Callable[..., Result]:
     """Run train.py to its end."""
 
     def run(*options: str) -> Result:
-        process = train(*options)
-        out, err = process.communicate(timeout=500)
-        return Result(process.returncode, out, err)
+        return train(*options).wait(400)
 
     return run
 
@@ -104,14 +93,6 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
 
 
-def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def count(sweep: Path, *states: TrialState) -> int:
     try:
         return sum(trial.state in states for trial in trials(sweep))
@@ -127,14 +108,14 @@ def test_a_search_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(train,
     cut = tmp_path / "runs/sweeps/cut"
     process = train(*options, "sweep.name=cut")
     log = cut / "2/csv/metrics.csv"
-    wait_for(lambda: log.exists() and log.read_text().count("\n") > 1, process)  # in its second epoch
+    process.until(lambda: log.exists() and log.read_text().count("\n") > 1, 300)  # in its second epoch
     before = (cut / "1/metrics.json").stat().st_mtime_ns
-    os.kill(process.pid, number)
-    err = process.communicate(timeout=200)[1]
+    process.send(number)
+    stopped = process.wait(200)
     if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert "Interrupted by SIGINT, with 2 jobs left; go on with: python train.py -m" in err, err[-900:]
-        assert "Traceback" not in err
+        assert stopped.code == 130
+        assert "Interrupted by SIGINT, with 2 jobs left; go on with: python train.py -m" in stopped.err
+        assert "Traceback" not in stopped.err
     assert [trial.state for trial in trials(cut)][2] is TrialState.RUNNING
     result = finish(*options, "sweep.name=cut")
     assert result.code == 0, result.err
@@ -210,9 +191,9 @@ def test_no_worker_waits_while_there_are_trials(finish, tmp_path) -> None:
 
 def test_two_processes_share_a_search(train, tmp_path) -> None:
     options = [*SEARCH, slow(seconds=0.03), "sweep.trials=6"]
-    processes = [train(*options), train(*options)]
-    said = [process.communicate(timeout=500)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+    results = [process.wait(500) for process in [train(*options), train(*options)]]
+    said = [result.err for result in results]
+    assert [result.code for result in results] == [0, 0], said
     sweep = tmp_path / "runs/sweeps/search"
     assert count(sweep, TrialState.COMPLETE) == len(trials(sweep)) == 6
     runs = [len(re.findall(r"^BagOfWords, ", text, re.MULTILINE)) for text in said]
@@ -297,7 +278,9 @@ def test_a_failed_trial_is_tried_again_from_its_checkpoint(finish, tmp_path) -> 
 
 def test_an_experiment_of_the_best_trial_trains_it_again(finish, tmp_path) -> None:
     assert finish(*SEARCH, "sweep.name=tiny").code == 0
-    result = finish("experiment=best_of_tiny", f"paths.run={tmp_path / 'again'}")
+    result = finish(
+        f"--config-dir={tmp_path / 'configs'}", "experiment=best_of_tiny", f"paths.run={tmp_path / 'again'}"
+    )
     assert result.code == 0, result.err
     sweep = tmp_path / "runs/sweeps/tiny"
     best = max(trials(sweep), key=lambda trial: trial.value)
@@ -332,11 +315,11 @@ def test_a_multirun_on_several_workers_equals_the_plain_one(command: Command, fi
 def test_a_multirun_goes_on_in_its_folder(train, finish, tmp_path) -> None:
     options = ["-m", *FAST, "seed=1,2,3", slow(seconds=0.02), "launcher=local", f"paths.run={tmp_path / 'sweep'}"]
     process = train(*options)
-    wait_for((tmp_path / "sweep/0/metrics.json").exists, process)
-    os.kill(process.pid, signal.SIGTERM)
-    err = process.communicate(timeout=200)[1]
-    assert process.returncode == 143
-    assert "go on with: python train.py -m" in err
+    process.until((tmp_path / "sweep/0/metrics.json").exists, 300)
+    process.send(signal.SIGTERM)
+    stopped = process.wait(200)
+    assert stopped.code == 143
+    assert "go on with: python train.py -m" in stopped.err
     before = (tmp_path / "sweep/0/metrics.json").stat().st_mtime_ns
     result = finish(*options)
     assert result.code == 0, result.err

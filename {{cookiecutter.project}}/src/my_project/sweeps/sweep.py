@@ -220,7 +220,7 @@ class Sweep:
         from .study import Study
 
         assert isinstance(jobs, Study)
-        experiment = self.file.parent / "configs" / "experiment" / f"best_of_{self.folder.name}.yaml"
+        experiment = Path(self.search.experiments, f"best_of_{self.folder.name}.yaml")
         failed = report(self.folder, jobs.study, objectives, list(self.space.fixed.values()), experiment)
         return int(bool(failed))
 
