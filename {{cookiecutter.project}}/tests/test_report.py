@@ -228,6 +228,7 @@ def test_strange_names_and_texts_are_no_reason_to_warn(command, tmp_path) -> Non
     assert command("make_dataset", *options).code == 0
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", ".*`srun` command is available")  # where there is a Slurm
         result = command("train", *options, *BASE, "debug=fast", f"paths.run={tmp_path / 'run'}")
     assert result.code == 0
     assert "report" not in result.err.lower() and "warn" not in result.err.lower()
