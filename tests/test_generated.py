@@ -174,7 +174,7 @@ def test_the_loggers_that_are_extras_work_when_they_are_installed(installed: Pat
 def test_sweeps_run_on_a_cluster_where_one_was_chosen(
     cluster: str, package: str, template: Path, installed: Path, uv: Path, tmp_path: Path
 ) -> None:
-    project = bake_as_user(template, tmp_path / "a cluster", cluster=cluster)
+    project = bake_as_user(template, tmp_path, cluster=cluster)
     (project / ".venv").symlink_to(installed / ".venv")
     pip = (
         ["uv", "pip", "install", "--quiet", "--python", ".venv/bin/python"] if any(uv.iterdir()) else ["pip", "install"]
