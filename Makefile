@@ -12,6 +12,9 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
+# Containers often set this; each of the hundreds of processes of the tests would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A half-made environment, or one whose Python is gone, starts again from nothing.
 ifneq ($(wildcard .venv),)
 ifneq ($(shell $(BIN)/python -c 'import pip; print("whole")' 2>/dev/null),whole)

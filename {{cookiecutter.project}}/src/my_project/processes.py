@@ -36,6 +36,8 @@ PATIENCE = 3.0  # seconds that the others have to end by themselves when one has
 def starts_processes(trainer: Any) -> bool:
     """Whether the trainer needs processes that nothing outside, such as torchrun or srun, has started.
 
+    One process of a strategy for several counts: the group that it joins must not outlive it.
+
     Raises:
         UsageError: They belong on several machines, where something outside has to start them.
     """
@@ -51,7 +53,7 @@ def starts_processes(trainer: Any) -> bool:
             f"trainer.num_nodes={trainer.num_nodes}: nothing tells where the other nodes are; start this with torchrun "
             "or srun on each of them, as docs/scaling.md shows"
         )
-    return trainer.num_devices > 1 or trainer.num_nodes > 1
+    return True
 
 
 def run_processes(cfg: DictConfig, trainer: Any) -> None:
