@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import Command
+from conftest import Command, Result
 from interruption import same
 from processes import Process
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -62,6 +62,10 @@ def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
     return torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True)["state_dict"]
 
 
+def train(folder: Path, *options: str) -> Result:
+    return Process(folder, "train", *options).wait(400)
+
+
 @pytest.fixture(scope="module")
 def run_of(dataset, tmp_path_factory) -> Callable[..., Path]:
     """The folder of a training with these options, done once."""
@@ -70,17 +74,9 @@ def run_of(dataset, tmp_path_factory) -> Callable[..., Path]:
     def make(*options: str) -> Path:
         if options not in done:
             folder = tmp_path_factory.mktemp("run")
-            command = [
-                sys.executable,
-                "train.py",
-                *dataset,
-                *options,
-                f"paths.runs={folder}",
-                f"paths.run={folder}/run",
-            ]
-            ended = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, check=False)
-            assert ended.returncode == 0, ended.stderr
-            (folder / "said.txt").write_text(ended.stdout + ended.stderr)
+            ended = train(folder, *dataset, *options, f"paths.run={folder / 'run'}")
+            assert ended.code == 0, ended.err
+            (folder / "said.txt").write_text(ended.out + ended.err)
             done[options] = folder / "run"
         return done[options]
 
@@ -121,46 +117,30 @@ def test_several_processes_are_one_run(run_of) -> None:
 def test_a_sweep_of_trainings_in_two_processes_makes_each_job_once_as_if_alone(dataset, run_of, tmp_path) -> None:
     options = [*UNEVEN, *TWO]  # with dropout
     sweep = tmp_path / "sweep"
-    command = [sys.executable, "train.py", "-m", *dataset, *options, "seed=1,2,3", f"paths.run={sweep}"]
-    ended = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    ended = train(tmp_path, "-m", *dataset, *options, "seed=1,2,3", f"paths.run={sweep}")
+    assert ended.code == 0, ended.err
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == ["0", "1", "2"]
-    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["sweep"]
     assert same(weights(sweep / "1"), weights(run_of(*options, "seed=2")))
     assert metrics(sweep / "1") == metrics(run_of(*options, "seed=2"))
     assert not same(weights(sweep / "0"), weights(sweep / "1"))
     assert not same(weights(sweep / "1"), weights(sweep / "2"))
 
 
-@pytest.mark.parametrize(
-    ("what", "told"),
-    [
-        ("fails", "ArithmeticError: the second process can't divide"),
-        ("dies", "process 1 of 2 was killed by SIGKILL; was there enough memory?"),
-    ],
-)
-def test_a_process_that_fails_ends_its_job_at_once_and_the_sweep_goes_on(dataset, tmp_path, what, told) -> None:
-    trouble = "+callbacks.trouble={_target_:test_processes.Trouble,rank:1,what:" + what + "}"
-    command = [
-        sys.executable,
-        "train.py",
-        "-m",
-        *dataset,
-        *UNEVEN,
-        *TWO,
-        trouble,
-        "seed=1,2",
-        "trainer.max_epochs=2000",
-    ]
-    command += [f"paths.run={tmp_path / 'sweep'}"]
-    ended = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, check=False, timeout=400)
-    assert ended.returncode == 1
-    for job in "01":
-        assert told in (tmp_path / f"sweep/{job}/error.txt").read_text()
-        assert f"Job {job} failed" in ended.stderr
-    if what == "fails":
-        assert "in on_train_batch_start\n    raise ArithmeticError" in ended.stderr
-        assert "Connection closed" not in ended.stderr
+def test_a_process_that_fails_or_dies_ends_its_job_at_once_and_the_sweep_goes_on(dataset, tmp_path) -> None:
+    trouble = "+callbacks.trouble={_target_:test_processes.Trouble,rank:1,what:fails}"
+    options = [*UNEVEN, *TWO, trouble, "callbacks.trouble.what=fails,dies", "trainer.max_epochs=2000"]
+    ended = train(tmp_path, "-m", *dataset, *options, f"paths.run={tmp_path / 'sweep'}")
+    assert ended.code == 1
+    told = (
+        "ArithmeticError: the second process can't divide",
+        "process 1 of 2 was killed by SIGKILL; was there enough memory?",
+    )
+    for job, line in enumerate(told):
+        assert line in (tmp_path / f"sweep/{job}/error.txt").read_text()
+        assert f"Job {job} failed" in ended.err
+    assert "in on_train_batch_start\n    raise ArithmeticError" in ended.err
+    assert "Connection closed" not in ended.err
 
 
 def is_alive(process: int) -> bool:

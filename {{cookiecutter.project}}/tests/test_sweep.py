@@ -102,7 +102,7 @@ def count(sweep: Path, *states: TrialState) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_search_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(train, finish, tmp_path, number) -> None:
-    options = [*SEARCH, slow(seconds=0.02), "trainer.max_epochs=4", "callbacks.last_checkpoint.every_n_steps=1"]
+    options = [*SEARCH, slow(seconds=0.05), "trainer.max_epochs=4", "callbacks.last_checkpoint.every_n_steps=1"]
     whole = tmp_path / "runs/sweeps/whole"
     assert finish(*options, "sweep.name=whole").code == 0
     cut = tmp_path / "runs/sweeps/cut"

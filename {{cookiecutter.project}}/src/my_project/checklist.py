@@ -84,7 +84,7 @@ def name(requirement: str) -> str:
 def coverage() -> str:
     """Check that the tests were run and reached the share of the lines that pyproject.toml asks for."""
     if not Path(".coverage").exists():
-        return "make test"
+        return "make coverage"
     settings = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["coverage"]["report"]
     covered = output(sys.executable, "-m", "coverage", "report", "--format=total", "--fail-under=0")
     if covered is None or float(covered) < settings["fail_under"]:
