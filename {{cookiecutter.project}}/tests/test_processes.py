@@ -179,8 +179,7 @@ def test_an_interrupted_training_goes_on_with_as_many_processes_or_fewer(
     command: Command, dataset, run_of, tmp_path, monkeypatch, later: list[str]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
-    # Lightning resumes double precision to 1e-8 alone.
-    options = [*(EXACT if later else UNEVEN), "trainer.max_epochs=8", "callbacks.early_stopping.patience=20"]
+    options = [*EXACT, "trainer.max_epochs=8", "callbacks.early_stopping.patience=20"]
     whole = run_of(*options, *TWO)
     slow = "+callbacks.forever={_target_:test_processes.Forever,path:" + str(tmp_path) + "/rank}"
     process = Process(tmp_path, "train", *dataset, *options, *TWO, slow, f"paths.run={tmp_path / 'run'}")

@@ -127,6 +127,7 @@ def test_a_crash_amid_accumulated_gradients_changes_nothing(sweep: Sweep) -> Non
         ["scheduler=constant"],
         ["optimizer=sgd", "model=lstm"],
         ["trainer.precision=bf16-mixed", "optimizer=sgd"],
+        ["trainer.precision=64-true"],
         ["data.tokens_per_batch=300"],
         ["trainer.val_check_interval=0.5"],
         ["trainer.val_check_interval=0.5", "trainer.accumulate_grad_batches=2", "scheduler=plateau"],

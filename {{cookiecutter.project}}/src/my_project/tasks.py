@@ -171,6 +171,8 @@ class Task(LightningModule):
         trainer: Any = self.trainer
         if trainer.state.fn != "fit":
             return
+        # Lightning would load weights of double precision into a model that it is yet to convert.
+        trainer.precision_plugin.convert_module(self)
         if isinstance(trainer.strategy.checkpoint_io, CheckpointIO):
             trainer.strategy.checkpoint_io.choose(checkpoint)
         if checkpoint.get("left_out"):
