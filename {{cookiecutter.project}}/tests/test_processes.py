@@ -63,7 +63,7 @@ def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
 
 
 def train(folder: Path, *options: str) -> Result:
-    return Process(folder, "train", *options).wait(400)
+    return Process(folder, "train", f"paths.runs={folder}", *options).wait(400)
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +128,9 @@ def test_a_sweep_of_trainings_in_two_processes_makes_each_job_once_as_if_alone(d
 
 
 def test_a_process_that_fails_or_dies_ends_its_job_at_once_and_the_sweep_goes_on(dataset, tmp_path) -> None:
-    trouble = "+callbacks.trouble={_target_:test_processes.Trouble,rank:1,what:fails}"
-    options = [*UNEVEN, *TWO, trouble, "callbacks.trouble.what=fails,dies", "trainer.max_epochs=2000"]
+    trouble = "{_target_:test_processes.Trouble,rank:1,what:%s}"
+    troubles = f"+callbacks.trouble={trouble % 'fails'},{trouble % 'dies'}"
+    options = [*UNEVEN, *TWO, troubles, "trainer.max_epochs=2000"]
     ended = train(tmp_path, "-m", *dataset, *options, f"paths.run={tmp_path / 'sweep'}")
     assert ended.code == 1
     told = (
