@@ -145,10 +145,11 @@ def test_every_shell_step_of_its_workflows_works(
         )
 
 
-def test_a_bake_without_a_license_installs_and_passes_its_checks(template: Path, uv: Path, tmp_path: Path) -> None:
+def test_a_bake_without_a_license_installs_and_is_in_style(template: Path, uv: Path, tmp_path: Path) -> None:
     project = bake_as_user(template, tmp_path / "été", license="none")
     user_run("make", "setup", project=project, uv=uv)
-    user_run("make", "check", project=project)
+    user_run("ruff", "check", project=project)
+    user_run("ruff", "format", "--check", project=project)
 
 
 def test_plain_pip_installs_it_too(template: Path, tmp_path: Path) -> None:
@@ -194,8 +195,8 @@ def unbaked(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clone / TEMPLATE.name
 
 
-@pytest.mark.parametrize("command", ["ruff check", "ruff format --check", "mypy"])
-def test_the_template_folder_passes_its_checks_unbaked(command: str, unbaked: Path) -> None:
+@pytest.mark.parametrize("command", ["ruff check", "ruff format --check"])
+def test_the_template_folder_is_in_style_unbaked(command: str, unbaked: Path) -> None:
     run(sys.executable, "-m", *shlex.split(command), cwd=unbaked)
 
 
