@@ -385,4 +385,4 @@ def test_mistakes_are_one_line(command: Command, dataset, tmp_path, options: lis
     assert result.code == 2, result.err
     assert f"train.py: {line}" in result.err
     assert "Traceback" not in result.err
-    assert not list(tmp_path.glob("runs/**/checkpoints"))
+    assert not (tmp_path / "runs").exists()

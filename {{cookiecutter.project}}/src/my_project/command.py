@@ -6,14 +6,12 @@ import gc
 import inspect
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,7 @@ from .lean import import_torchmetrics
 from .processes import be_process, is_process
 from .rerun import repeated
 from .resume import resumed
-from .run_folder import choose_folder, outer_rank
+from .run_folder import choose_folder, outer_rank, remove_run
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 READ_ONLY = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
@@ -265,10 +263,7 @@ def remove_empty_run(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     if any(path.parent.name != ".hydra" and path.suffix != ".log" for path in files):
         return
-    shutil.rmtree(folder)
-    with suppress(OSError):
-        for parent in list(folder.parents)[:2]:  # the day's folder and runs/, if they are empty now
-            parent.rmdir()
+    remove_run(folder)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UsageError, short
 from ..resume import key
-from ..run_folder import outer_rank
+from ..run_folder import claim, outer_rank, remove_run
 
 if TYPE_CHECKING:
     from .jobs import Job, Jobs
@@ -54,12 +54,17 @@ def run_sweep(file: Path, arguments: list[str]) -> int | None:
         return None
     space = read_space(search.space if search else None, overrides)
     check_arguments(file, ["-m", *space.fixed.values(), *(str(o.input_line) for o in space.varied.values())])
-    folder = _folder(cfg, overrides)
+    folder, is_new = _folder(cfg, overrides)
     _log_to(folder)
     sweep = Sweep(file, [flag for flag in flags if flag != "--config-name=rerun"], overrides, cfg, space, folder)
     if outer_rank():
         return sweep.follow()
-    return sweep.run()
+    try:
+        return sweep.run()
+    except Exception:
+        if is_new and not any(path.name.isdigit() for path in folder.iterdir()):  # it has not begun
+            remove_run(folder)
+        raise
 
 
 class Sweep:
@@ -258,19 +263,20 @@ def _is_sweep(override: str) -> bool:
     return OverridesParser.create().parse_override(override).is_sweep_override()
 
 
-def _folder(cfg: DictConfig, overrides: list[str]) -> Path:
-    """Return the sweep's folder: a search is known by its name, and goes on under it; a multirun gets a new one."""
-    from ..run_folder import claim
+def _folder(cfg: DictConfig, overrides: list[str]) -> tuple[Path, bool]:
+    """Return the sweep's folder, and whether it was made just now.
 
+    A search is known by its name, and goes on under it; a multirun gets a new folder.
+    """
     if any(key(line) == "paths.run" for line in overrides):
         folder = Path(cfg.paths.run).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    if cfg.get("sweep"):
+    elif cfg.get("sweep"):
         folder = Path(cfg.paths.runs).absolute() / "sweeps" / str(cfg.sweep.name or cfg.hydra.runtime.choices["sweep"])
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    return claim(Path(cfg.paths.run).absolute())
+    else:
+        return claim(Path(cfg.paths.run).absolute()), True
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, is_new
 
 
 def _devices(cfg: DictConfig) -> tuple[int, int, int]:
