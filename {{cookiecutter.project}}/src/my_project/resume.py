@@ -12,13 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from .arguments import is_override, quote
 from .errors import UsageError, did_you_mean, short
 
-FOR_ONE_START = (
-    "resume",
-    "init",
-    "checkpoint_io",
-    "paths.run",
-    "tune",
-)  # options that a resumed run does not take over
+# Options that a resumed run does not take over.
+FOR_ONE_START = ("resume", "init", "checkpoint_io", "paths.run", "tune")
 
 
 def resumed(file: Path, arguments: list[str]) -> list[str]:
