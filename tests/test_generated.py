@@ -204,4 +204,4 @@ def test_the_template_folder_passes_its_tests_unbaked(unbaked: Path) -> None:
     # All of them pass in a bake, above; here those that look at the project's own files, and train.
     names = ("checklist", "dvc", "help", "readme", "start")
     files = [f"tests/test_{name}.py" for name in names]
-    run(sys.executable, "-m", "pytest", *files, cwd=unbaked, environment=NO_NETWORK)
+    run(sys.executable, "-m", "pytest", "--numprocesses=2", *files, cwd=unbaked, environment=NO_NETWORK)

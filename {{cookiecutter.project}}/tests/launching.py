@@ -183,9 +183,11 @@ def start_search(folder: Path, dataset: list[str], *options: str) -> subprocess.
     for name in ("configs", "src"):
         shutil.copytree(ROOT / name, folder / "a project" / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "train.py", folder / "a project")
+    (folder / "a project/.venv").symlink_to(sys.prefix)  # Python's path has a space, as the project's may have
     fast = ["model=bow", "trainer.max_epochs=2", "logger=[csv]", "callbacks=[record,checkpoint,pruning]"]
     path = os.pathsep.join([str(folder / "a project/src"), str(ROOT / "tests")])
-    command = [sys.executable, "train.py", "-m", *dataset, f"paths.runs={folder / 'runs'}", *fast, *options]
+    python = folder / "a project/.venv/bin" / Path(sys.executable).name
+    command = [str(python), "train.py", "-m", *dataset, f"paths.runs={folder / 'runs'}", *fast, *options]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = os.environ | {"PYTHONPATH": path}
     return subprocess.Popen(command, cwd=folder / "a project", env=environment, start_new_session=True, **pipes)

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import secrets
+import shlex
 import signal
 import socket
 import sys
@@ -80,6 +81,8 @@ class Ray:
             "logging_level": logging.ERROR,
             "log_to_driver": False,
         }
+        if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray would take a space for its end
+            options["runtime_env"]["py_executable"] = quoted
         if self.address is None:
             # More than the machine has, if so many workers are asked for.
             options["num_cpus"] = max(os.cpu_count() or 1, math.ceil(cpus * (self.workers or 1)))
