@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UsageError, short
@@ -61,7 +62,7 @@ def run_sweep(file: Path, arguments: list[str]) -> int | None:
         return sweep.follow()
     try:
         return sweep.run()
-    except Exception:
+    except (UsageError, HydraException):  # a mistake, which nothing has been submitted with
         if is_new and not any(path.name.isdigit() for path in folder.iterdir()):  # it has not begun
             remove_run(folder)
         raise
