@@ -32,7 +32,7 @@ demo: .venv/.tools ## bake a project into build/, train BERT in it, show its tes
 	@PYTHON="$(PYTHON)" sh demo.sh
 
 test: setup ## run every test: hooks, every bake, one bake installed and put through its README (minutes)
-	@$(BIN)/python -m pytest -m ""
+	@$(BIN)/python -m pytest -m "" --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 check: setup ## lint, format check and types, of Kindling and of the project before it is baked
 	$(BIN)/python -m ruff check --no-cache .

@@ -38,10 +38,10 @@ def run(
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this environment without what pytest, make, git or an activated environment added to it."""
-    foreign = ("MAKE", "MFLAGS", "PYTEST", "VIRTUAL_ENV", "COV_", "COVERAGE")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
+    """Return this environment without what pytest, make, git, an activated environment or a container added to it."""
+    # Without compiled files each process of a project would compile all that it imports.
+    foreign = ("MAKE", "MFLAGS", "PYTEST", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "COV_", "COVERAGE")
+    return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
 
 
 DEAD = "http://127.0.0.1:9"
@@ -103,3 +103,47 @@ def bake(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Bake:
         return baked[key]
 
     return bake_once
+
+
+def bake_as_user(template: Path, folder: Path, **answers: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    run(*cookiecutter(template, folder, **answers), cwd=folder)
+    return folder / "first-spark"
+
+
+@pytest.fixture(scope="session")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PATH that holds uv and nothing else, or nothing at all where there is no uv."""
+    folder = tmp_path_factory.mktemp("uv")
+    if found := shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"):
+        (folder / "uv").symlink_to(found)
+    return folder
+
+
+def path_without_uv() -> str:
+    """Return PATH without uv and without the environment of these tests."""
+    folders = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)]
+    own = Path(sys.prefix) / "bin"
+    return os.pathsep.join(str(folder) for folder in folders if folder != own and not (folder / "uv").exists())
+
+
+def user_run(
+    *command: str,
+    project: Path,
+    uv: Path | None = None,
+    network: bool = True,
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """Run `command` as the user of a baked project would, with the project's own environment active."""
+    folders = [project / ".venv/bin", *([uv] if uv else []), path_without_uv()]
+    environment = {} if network else dict(NO_NETWORK)
+    environment |= {"HOME": str(REAL_HOME), "XDG_CONFIG_HOME": "", "GIT_CONFIG_GLOBAL": os.devnull, **(variables or {})}
+    done = run(*command, cwd=project, environment=environment | {"PATH": os.pathsep.join(map(str, folders))})
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def installed(template: Path, uv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = bake_as_user(template, tmp_path_factory.mktemp("user") / "my work")
+    user_run("make", "setup", project=project, uv=uv)
+    return project

@@ -39,8 +39,8 @@ def write(path, text):
 
 def take():
     for job in sorted(folder.glob("*.job")):
-        claim = job.with_suffix(f".claim{rank}")
-        if not job.with_suffix(".done").exists():
+        claim, done = job.with_suffix(f".claim{rank}"), job.with_suffix(".done")
+        if not done.exists() or f'"rank": {rank},' not in done.read_text():  # another process may be far ahead
             try:
                 claim.mkdir()
                 return job, claim

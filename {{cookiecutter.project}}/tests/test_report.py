@@ -17,6 +17,7 @@ import pytest
 import torch
 from interruption import ROOT, Crash, Recorder, run, train
 from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from my_project.callbacks.report import Report
 from my_project.data import dataset as stored
@@ -256,6 +257,21 @@ def test_a_run_that_is_unlike_others_ends_as_well(command, dataset, tmp_path, op
     assert "No report" not in result.err
     assert (f"Report:     {run}/checkpoints/{report}.md" in result.out) == (report is not None)
     assert (run / "curves.png").exists() == (options != ["callbacks=[checkpoint]"])
+
+
+class Breaks(Callback):
+    """Fails where the best checkpoint is evaluated."""
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            raise Crash
+
+
+def test_a_run_that_breaks_before_its_test_ends_has_a_report_all_the_same(command, dataset, tmp_path) -> None:
+    options = [*dataset, *BASE, "trainer.max_epochs=1", f"paths.run={tmp_path / 'run'}"]
+    assert command("train", *options, "+callbacks.breaks={_target_:test_report.Breaks}").code == 1
+    assert "test/accuracy" not in told(tmp_path / "run/checkpoints/best.png")
+    assert (tmp_path / "run/checkpoints/best.md").exists()
 
 
 def test_a_report_that_fails_takes_one_line_and_nothing_else(command, dataset, tmp_path) -> None:

@@ -49,10 +49,10 @@ def figure_at(
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that the font lacks a letter, which is drawn as a box
         figure = Figure(figsize=size, dpi=100, layout=layout)
-        FigureCanvasAgg(figure)
+        canvas = FigureCanvasAgg(figure)
         yield figure
         with new_file(path) as new:
-            figure.savefig(new, format="png", metadata=metadata)
+            canvas.print_png(new, metadata=metadata)  # `savefig` draws all twice
 
 
 def cut(text: str, length: int) -> str:

@@ -52,6 +52,7 @@ class Report(Callback):
         exceptions: Patterns of those to tell all the same.
         samples: Test samples to show with their texts; zero for none.
         every_improvement: Whether the picture and the page are drawn in each epoch that brought a new best checkpoint.
+        tested: Whether the best checkpoint is tested right after training; its report waits for those metrics.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Report(Callback):
         exceptions: Sequence[str] = (),
         samples: int = 50,
         every_improvement: bool = False,
+        tested: bool = False,
     ) -> None:
         if samples < 0:
             raise UsageError(f"callbacks.report.samples={samples}: expected 0 or more")
@@ -69,6 +71,7 @@ class Report(Callback):
         self.patterns = (None if include is None else list(include), list(exclude), list(exceptions))
         self.samples = samples
         self.every_improvement = every_improvement
+        self.tested = tested
         self.history = History()
         self._metrics: dict[str, float] = {}  # of the best checkpoint, evaluated after training
         self._ended: tuple[float, int] | None = None  # epoch and step of an end whose training metrics are yet to come
@@ -76,6 +79,7 @@ class Report(Callback):
         self._seconds = 0.0  # of training, before
         self._since: float | None = None
         self._drawn: dict[Path, float] = {}  # when the checkpoints were saved that have a report
+        self._waits: Path | None = None  # the best checkpoint, until it has been tested
         self._decided: list[dict[str, torch.Tensor]] = []  # for each batch of the test
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -104,11 +108,19 @@ class Report(Callback):
         self._note_end(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.tested and trainer.checkpoint_callback:
+            self._waits = Path(getattr(trainer.checkpoint_callback, "best_model_path", ""))
         self._sum_up(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, Interrupted | KeyboardInterrupt) and trainer.state.fn == "fit":
+        if trainer.state.fn != "fit":
+            self._wait_no_longer(trainer)
+        elif isinstance(exception, Interrupted | KeyboardInterrupt):
             self._sum_up(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "test":
+            self._wait_no_longer(trainer)  # of no batches
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._note_end(trainer)  # the metrics of this epoch are there now, for callbacks that save
@@ -141,7 +153,7 @@ class Report(Callback):
     @_without_harm
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         outcomes = _gather(trainer, self._decided)
-        self._decided = []
+        self._decided, self._waits = [], None
         if not trainer.is_global_zero:
             return
         self._metrics |= _measured(trainer, "test/")
@@ -158,6 +170,11 @@ class Report(Callback):
         if self._ended:
             self.history.note(*self._ended, _rate(trainer) | _measured(trainer, "train/"))
             self._ended = None
+
+    def _wait_no_longer(self, trainer: Trainer) -> None:
+        if self._waits:
+            self._waits = None
+            self._improve(trainer)
 
     @_without_harm
     def _sum_up(self, trainer: Trainer) -> None:
@@ -181,7 +198,7 @@ class Report(Callback):
             if not isinstance(callback, ModelCheckpoint) or callback.monitor is None:
                 continue
             for path in map(Path, callback.best_k_models):
-                if path.exists() and self._drawn.get(path) != path.stat().st_mtime:
+                if path != self._waits and path.exists() and self._drawn.get(path) != path.stat().st_mtime:
                     self._draw_checkpoint(trainer, path, callback.monitor)
                     self._drawn[path] = path.stat().st_mtime
             for page in Path(callback.dirpath or self.folder).glob("*.md"):

@@ -1,0 +1,108 @@
+"""An installed bake in use: the commands of its README, the steps of its workflows, its extras, its clusters."""
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import bake_as_user, git, run, user_run
+from workflows import combinations, load, shell_steps
+
+pytestmark = pytest.mark.slow
+
+
+def readme_commands(readme: str) -> list[str]:
+    """Return the blocks tagged bash, but for those under a comment `<!-- not run: reason -->`."""
+    blocks = re.findall(r"(?:<!-- not run: (.+?) -->\n)?^```bash\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    return [block for reason, block in blocks if not reason]
+
+
+def test_the_parser_of_the_readme_reads_what_it_should() -> None:
+    readme = (
+        "```bash\na\nb\n```\n<!-- not run: slow -->\n```bash\nc\n```\n```python\nd\n```\n```\ne\n```\n```bash\nf\n```\n"
+    )
+    assert readme_commands(readme) == ["a\nb\n", "f\n"]
+
+
+def test_every_command_of_its_readme_works_as_printed(installed: Path, uv: Path) -> None:
+    blocks = readme_commands((installed / "README.md").read_text(encoding="utf-8"))
+    assert any("train.py" in block for block in blocks)
+    for block in blocks:
+        user_run("bash", "-euxo", "pipefail", "-c", block, project=installed, uv=uv)
+    assert git("status", "--porcelain", cwd=installed) == ""
+
+
+@pytest.fixture
+def checked_out(installed: Path) -> Iterator[Path]:
+    """The installed project, with its own first commit in `base/`, as the workflow on metrics has it."""
+    git("clone", "-q", str(installed), "base", cwd=installed)
+    yield installed
+    shutil.rmtree(installed / "base")
+    git("checkout", "-q", ".", cwd=installed)
+    git("clean", "-fdq", cwd=installed)
+
+
+# Where their own tests run, one file of them is enough: `make test` has run them all.
+FEW_TESTS = "--cov-fail-under=0 -p no:cacheprovider tests/test_help.py"
+
+
+@pytest.mark.parametrize(
+    ("workflow", "job"), [("ci", "check"), ("ci", "test"), ("data", "dataset"), ("metrics", "measure")]
+)
+def test_every_shell_step_of_its_workflows_works(
+    workflow: str, job: str, checked_out: Path, uv: Path, tmp_path: Path
+) -> None:
+    content = load(checked_out / f".github/workflows/{workflow}.yml")
+    python = run(checked_out / ".venv/bin/python", "--version", cwd=tmp_path).stdout.split()[1].rpartition(".")[0]
+    jobs = combinations(content["jobs"][job])
+    (combination,) = [
+        one for one in jobs if one.get("python", python) == python and "ubuntu" in one.get("system", "ubuntu")
+    ]
+    summary, output = tmp_path / "summary.md", tmp_path / "output"
+    variables = {"VIRTUAL_ENV": ".venv", "PYTEST_ADDOPTS": FEW_TESTS}
+    variables |= {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(output)}
+    for step in shell_steps(checked_out, content, job, combination):
+        assert not step.needs_github, step.name
+        # An index of its own, which is out of reach for some machines.
+        environment = {key: value for key, value in step.environment.items() if key != "UV_TORCH_BACKEND"}
+        command = f"cd {shlex.quote(step.folder)}; {step.command}"
+        user_run(
+            "bash", "-exo", "pipefail", "-c", command, project=checked_out, uv=uv, variables=variables | environment
+        )
+    if (workflow, job) != ("ci", "check"):
+        assert "| " in summary.read_text(encoding="utf-8")
+    if workflow == "metrics":
+        assert re.search(
+            r"^table<<(\w+)\n.*\| test/accuracy \|.*\n\1\n$", output.read_text(encoding="utf-8"), re.DOTALL
+        )
+
+
+def test_the_loggers_that_are_extras_work_when_they_are_installed(installed: Path, uv: Path) -> None:
+    pip = (
+        ["uv", "pip", "install", "--quiet", "--python", ".venv/bin/python"] if any(uv.iterdir()) else ["pip", "install"]
+    )
+    user_run(*pip, "-c", "requirements.txt", "-e", ".[comet,mlflow]", project=installed, uv=uv)
+    tests = ["tests/test_loggers.py", "tests/test_configs.py", "-k", "comet or mlflow", "-rs"]
+    shown = user_run("python", "-m", "pytest", *tests, project=installed, network=False)
+    assert "passed" in shown
+    assert "skipped" not in shown
+
+
+@pytest.mark.parametrize(("cluster", "package"), [("slurm", "submitit"), ("ray", "ray")])
+def test_sweeps_run_on_a_cluster_where_one_was_chosen(
+    cluster: str, package: str, template: Path, installed: Path, uv: Path, tmp_path: Path
+) -> None:
+    project = bake_as_user(template, tmp_path, cluster=cluster)
+    (project / ".venv").symlink_to(installed / ".venv")
+    pip = (
+        ["uv", "pip", "install", "--quiet", "--python", ".venv/bin/python"] if any(uv.iterdir()) else ["pip", "install"]
+    )
+    user_run(*pip, "-c", "requirements.txt", package, project=project, uv=uv)
+    here = {"PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"}
+    tests = ["-p", "no:cacheprovider", "-rs", "--numprocesses=2", f"tests/test_{cluster}.py"]
+    shown = user_run("python", "-m", "pytest", *tests, project=project, variables=here)
+    if cluster == "ray" or (shutil.which("slurmctld") and os.geteuid() == 0):
+        assert "passed" in shown and "skipped" not in shown
