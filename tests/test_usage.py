@@ -45,7 +45,7 @@ def checked_out(installed: Path) -> Iterator[Path]:
     git("clean", "-fdq", cwd=installed)
 
 
-# Where their own tests run, one file of them is enough: `make test` has run them all.
+# Where their own tests run, one file of them is enough: test_generated.py runs them all.
 FEW_TESTS = "--cov-fail-under=0 -p no:cacheprovider tests/test_help.py"
 
 
@@ -62,7 +62,7 @@ def test_every_shell_step_of_its_workflows_works(
         one for one in jobs if one.get("python", python) == python and "ubuntu" in one.get("system", "ubuntu")
     ]
     summary, output = tmp_path / "summary.md", tmp_path / "output"
-    variables = {"VIRTUAL_ENV": ".venv", "PYTEST_ADDOPTS": FEW_TESTS}
+    variables = {"VIRTUAL_ENV": ".venv", "PYTEST_ADDOPTS": FEW_TESTS, "PYTEST_XDIST_AUTO_NUM_WORKERS": "1"}
     variables |= {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(output)}
     for step in shell_steps(checked_out, content, job, combination):
         assert not step.needs_github, step.name
@@ -78,6 +78,11 @@ def test_every_shell_step_of_its_workflows_works(
         assert re.search(
             r"^table<<(\w+)\n.*\| test/accuracy \|.*\n\1\n$", output.read_text(encoding="utf-8"), re.DOTALL
         )
+
+
+def test_pre_commit_has_nothing_to_change(installed: Path) -> None:
+    user_run("pre-commit", "run", "--all-files", project=installed)
+    assert git("status", "--porcelain", cwd=installed) == ""
 
 
 def test_the_loggers_that_are_extras_work_when_they_are_installed(installed: Path, uv: Path) -> None:
@@ -102,7 +107,9 @@ def test_sweeps_run_on_a_cluster_where_one_was_chosen(
     )
     user_run(*pip, "-c", "requirements.txt", package, project=project, uv=uv)
     here = {"PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"}
-    tests = ["-p", "no:cacheprovider", "-rs", "--numprocesses=2", f"tests/test_{cluster}.py"]
+    tests = ["-p", "no:cacheprovider", "-rs", f"tests/test_{cluster}.py"]
+    if cluster == "slurm":
+        tests.append("--numprocesses=2")  # each brings up a Slurm of its own, and waits for it most of the time
     shown = user_run("python", "-m", "pytest", *tests, project=project, variables=here)
     if cluster == "ray" or (shutil.which("slurmctld") and os.geteuid() == 0):
         assert "passed" in shown and "skipped" not in shown

@@ -3,6 +3,7 @@ import logging
 import os
 import random
 import runpy
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network, whoever is logge
 os.environ |= {"WANDB_MODE": "offline", "COMET_START_ONLINE": "0", "MLFLOW_TRACKING_URI": "local"}
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; the tests send it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 WORDS = {

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 WARNING = signal.SIGUSR2  # that submitit has Slurm send before the time is over
 EARLIER = 60  # seconds by which Slurm may send it sooner than it was asked to
-PATIENCE = 5  # seconds in the queue until the reason is told
+PATIENCE = 5  # seconds in which all jobs are in the queue until the reason is told
 STRAGGLERS = 300  # seconds that processes of a job may go on after the first has ended
 ENDED = {
     "BOOT_FAIL",
@@ -272,7 +272,7 @@ def _queue(arrays: Sequence[str]) -> dict[str, Place] | None:
 
 def _wait(arrays: Sequence[str], work: Work) -> dict[str, str]:
     """Return the last known state of every task when all have ended; those that have nothing to do are cancelled."""
-    began, pause, said = time.monotonic(), 0.25, ""
+    runs, pause, said = time.monotonic(), 0.25, ""  # when something ran last
     states: dict[str, str] = {}
     needless: set[str] = set()
     while True:
@@ -289,7 +289,9 @@ def _wait(arrays: Sequence[str], work: Work) -> dict[str, str]:
             if not active:
                 return {id: state for id, state in states.items() if id not in needless or state not in CANCELLED}
             hindrance = _hindrance(list(waiting.values())) if len(waiting) == len(active) else ""
-        if hindrance and hindrance != said and time.monotonic() - began > PATIENCE:
+        if not hindrance:
+            runs = time.monotonic()
+        elif hindrance != said and time.monotonic() - runs > PATIENCE:
             log.info(said := hindrance)
         time.sleep(pause)
         pause = min(2 * pause, 2)
