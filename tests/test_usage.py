@@ -41,7 +41,7 @@ def checked_out(installed: Path) -> Iterator[Path]:
     git("clone", "-q", str(installed), "base", cwd=installed)
     yield installed
     shutil.rmtree(installed / "base")
-    git("checkout", "-q", ".", cwd=installed)
+    git("reset", "-q", "--hard", cwd=installed)  # also what DVC has staged
     git("clean", "-fdq", cwd=installed)
 
 
