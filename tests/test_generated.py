@@ -1,6 +1,5 @@
-"""Bakes installed, with uv and with pip, and put through their own tests; the template's folder as it stands."""
+"""What else a bake has to be: in style without a license, installed by pip; and the template's folder unbaked."""
 
-import os
 import shlex
 import shutil
 import sys
@@ -10,19 +9,6 @@ import pytest
 from conftest import NO_NETWORK, TEMPLATE, bake_as_user, git, path_without_uv, run, user_run
 
 pytestmark = pytest.mark.slow
-
-
-def test_setup_installs_nothing_the_second_time(installed: Path, uv: Path) -> None:
-    written = sorted((installed / ".venv").rglob("*.dist-info"))
-    user_run("make", "setup", project=installed, uv=uv)
-    assert sorted((installed / ".venv").rglob("*.dist-info")) == written
-
-
-def test_its_own_tests_pass_without_network(installed: Path) -> None:
-    # The other half of the cores is for the other tests of the template.
-    half = {"PYTEST_XDIST_AUTO_NUM_WORKERS": str(max(1, (os.cpu_count() or 1) // 2))}
-    user_run("make", "test", project=installed, network=False, variables=half)
-    assert git("status", "--porcelain", cwd=installed) == ""
 
 
 def test_a_bake_without_a_license_installs_and_is_in_style(template: Path, uv: Path, tmp_path: Path) -> None:
