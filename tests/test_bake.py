@@ -1,6 +1,5 @@
 """One bake installed as its README says, and put through its own tests."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,5 @@ def test_setup_installs_nothing_the_second_time(installed: Path, uv: Path) -> No
 
 
 def test_its_own_tests_pass_without_network(installed: Path) -> None:
-    # The other half of the cores is for the other tests of the template.
-    half = {"PYTEST_XDIST_AUTO_NUM_WORKERS": str(max(1, (os.cpu_count() or 1) // 2))}
-    user_run("make", "test", project=installed, network=False, variables=half)
+    user_run("make", "test", project=installed, network=False)
     assert git("status", "--porcelain", cwd=installed) == ""
