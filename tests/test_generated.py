@@ -39,6 +39,6 @@ def test_the_template_folder_is_in_style_unbaked(command: str, unbaked: Path) ->
 
 
 def test_the_template_folder_passes_its_tests_unbaked(unbaked: Path) -> None:
-    # All of them pass in a bake, above; here those that look at the project's own files, and train.
+    # All of them pass in a bake, see test_bake.py; here those that look at the project's own files, and train.
     files = [f"tests/test_{name}.py" for name in ("checklist", "help", "readme")]
     run(sys.executable, "-m", "pytest", *files, cwd=unbaked, environment=NO_NETWORK)

@@ -44,7 +44,7 @@ def checked_out(installed: Path) -> Iterator[Path]:
     git("clean", "-fdq", cwd=installed)
 
 
-# Where their own tests run, one file of them is enough: test_generated.py runs them all.
+# Where their own tests run, one file of them is enough: test_bake.py runs them all.
 FEW_TESTS = "--cov-fail-under=0 -p no:cacheprovider tests/test_checklist.py"
 
 

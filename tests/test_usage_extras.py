@@ -10,11 +10,15 @@ from conftest import bake_as_user, user_run
 pytestmark = pytest.mark.slow
 
 
-def test_the_loggers_that_are_extras_work_when_they_are_installed(installed: Path, uv: Path) -> None:
+def install(project: Path, uv: Path, *packages: str) -> None:
     pip = (
         ["uv", "pip", "install", "--quiet", "--python", ".venv/bin/python"] if any(uv.iterdir()) else ["pip", "install"]
     )
-    user_run(*pip, "-c", "requirements.txt", "-e", ".[comet,mlflow]", project=installed, uv=uv)
+    user_run(*pip, "-c", "requirements.txt", *packages, project=project, uv=uv)
+
+
+def test_the_loggers_that_are_extras_work_when_they_are_installed(installed: Path, uv: Path) -> None:
+    install(installed, uv, "-e", ".[comet,mlflow]")
     tests = ["tests/test_loggers.py", "tests/test_configs.py", "-k", "comet or mlflow", "-rs"]
     shown = user_run("python", "-m", "pytest", *tests, project=installed, network=False)
     assert "passed" in shown
@@ -27,10 +31,7 @@ def test_sweeps_run_on_a_cluster_where_one_was_chosen(
 ) -> None:
     project = bake_as_user(template, tmp_path, cluster=cluster)
     (project / ".venv").symlink_to(installed / ".venv")
-    pip = (
-        ["uv", "pip", "install", "--quiet", "--python", ".venv/bin/python"] if any(uv.iterdir()) else ["pip", "install"]
-    )
-    user_run(*pip, "-c", "requirements.txt", package, project=project, uv=uv)
+    install(project, uv, package)
     here = {"PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"}
     tests = ["-p", "no:cacheprovider", "-rs", f"tests/test_{cluster}.py"]
     if cluster == "slurm":

@@ -264,12 +264,14 @@ class Breaks(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "validate":
-            raise Crash
+            raise Crash(f"reports: {len(list(Path(trainer.ckpt_path).parent.glob('*.png')))}")
 
 
 def test_a_run_that_breaks_before_its_test_ends_has_a_report_all_the_same(command, dataset, tmp_path) -> None:
     options = [*dataset, *BASE, "trainer.max_epochs=1", f"paths.run={tmp_path / 'run'}"]
-    assert command("train", *options, "+callbacks.breaks={_target_:test_report.Breaks}").code == 1
+    result = command("train", *options, "+callbacks.breaks={_target_:test_report.Breaks}")
+    assert result.code == 1
+    assert "Crash: reports: 0" in result.err  # it waited
     assert "test/accuracy" not in told(tmp_path / "run/checkpoints/best.png")
     assert (tmp_path / "run/checkpoints/best.md").exists()
 
