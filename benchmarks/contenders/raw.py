@@ -35,7 +35,7 @@ def train(work: Work) -> None:
     loss_function = nn.CrossEntropyLoss()
     optimizer = work.optimizer(parameters)
     schedule = work.schedule(optimizer)
-    forward = torch.compile(network) if work.job.compiled else network
+    forward = torch.compile(network, dynamic=True) if work.job.compiled else network
     mixed = work.job.precision == "bf16-mixed"
     for inputs, target in batches(work):
         if work.job.device != "cpu":
