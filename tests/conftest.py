@@ -136,7 +136,7 @@ def user_run(
 ) -> str:
     """Run `command` as the user of a baked project would, with the project's own environment active."""
     folders = [project / ".venv/bin", *([uv] if uv else []), path_without_uv()]
-    environment = {} if network else dict(NO_NETWORK)
+    environment = {"OMP_NUM_THREADS": "1"} if network else {"OMP_NUM_THREADS": "1", **NO_NETWORK}
     environment |= {"HOME": str(REAL_HOME), "XDG_CONFIG_HOME": "", "GIT_CONFIG_GLOBAL": os.devnull, **(variables or {})}
     done = run(*command, cwd=project, environment=environment | {"PATH": os.pathsep.join(map(str, folders))})
     return done.stdout + done.stderr

@@ -19,21 +19,21 @@ TEXTS = ["good good good", "a much longer text that is bad and has many words in
 PREDICT = """
 import json, sys
 from my_project.predictor import Predictor
-rows = [{"review": text} for text in json.loads(sys.argv[2])]
-predictor = Predictor(sys.argv[1])
-inputs = predictor.data.encode(rows)
-print(json.dumps(predictor.task(inputs).tolist()))
+rows = [{"review": text} for text in json.loads(sys.argv[1])]
+for path in sys.argv[2:]:
+    predictor = Predictor(path)
+    print(json.dumps(predictor.task(predictor.data.encode(rows)).tolist()))
 """
 
 
-@pytest.mark.parametrize("model", ["bert", "lstm", "bow"])
-def test_a_checkpoint_is_enough_by_itself(command, dataset, tmp_path, model: str) -> None:
-    run = tmp_path / "run"
-    command("train", *dataset, f"model={model}", "debug=fast", "logger=[csv]", f"paths.run={run}")
-    empty = tmp_path / "empty"
+def test_a_checkpoint_is_enough_by_itself(command, dataset, tmp_path) -> None:
+    run, empty, models = tmp_path / "run", tmp_path / "empty", ["bert", "lstm", "bow"]
     empty.mkdir()
-    (run / "checkpoints/best.ckpt").rename(empty / "model.ckpt")
-    shutil.rmtree(run)
+    for model in models:
+        options = [f"model={model}", "debug=fast", "logger=[csv]", "callbacks=[checkpoint]", f"paths.run={run}"]
+        command("train", *dataset, *options)
+        (run / "checkpoints/best.ckpt").rename(empty / f"{model}.ckpt")
+        shutil.rmtree(run)
     package = empty / "site"  # the installed package: no configs/, no data
     shutil.copytree(ROOT / "src", package, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {
@@ -43,13 +43,14 @@ def test_a_checkpoint_is_enough_by_itself(command, dataset, tmp_path, model: str
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-c", PREDICT, "model.ckpt", json.dumps(TEXTS)],
+        [sys.executable, "-c", PREDICT, json.dumps(TEXTS), *(f"{model}.ckpt" for model in models)],
         cwd=empty, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    here = Predictor(empty / "model.ckpt")
-    logits = here.task(here.data.encode([{"review": text} for text in TEXTS]))
-    assert torch.equal(torch.tensor(json.loads(done.stdout.splitlines()[-1])), logits)
+    for model, line in zip(models, done.stdout.splitlines()[-len(models) :], strict=True):
+        here = Predictor(empty / f"{model}.ckpt")
+        logits = here.task(here.data.encode([{"review": text} for text in TEXTS]))
+        assert torch.equal(torch.tensor(json.loads(line)), logits)
 
 
 def test_a_checkpoint_holds_plain_values_only(trained) -> None:

@@ -8,6 +8,7 @@ import torch
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FEW_STEPS = ["debug=fast", "logger=[csv]"]
+PLAIN = [*FEW_STEPS, "model=bow", "callbacks=[record,checkpoint]"]
 
 
 def choices(group: str) -> list[str]:
@@ -29,11 +30,16 @@ def test_every_model_trains_on_every_task(command, data_of, model: str, task: st
 
 @pytest.mark.parametrize(
     ("group", "choice"),
-    [(group, choice) for group in ("optimizer", "scheduler", "trainer", "paths") for choice in choices(group)],
+    [
+        (group, choice)
+        for group in ("optimizer", "scheduler", "trainer", "paths")
+        for choice in choices(group)
+        if choice != "ddp_cpu"  # of test_processes.py
+    ],
 )
 def test_every_choice_trains(command, dataset, group: str, choice: str) -> None:
     if choice in ("fsdp", "deepspeed") and torch.cuda.device_count() < 2:
-        result = command("train", *dataset, "model=bow", *FEW_STEPS, f"{group}={choice}")
+        result = command("train", *dataset, *PLAIN, f"{group}={choice}")
         assert result.code == 2
         assert result.err.startswith(
             ("train.py: trainer.gpus=2: this machine has ", "train.py: trainer=deepspeed: DeepSp")
@@ -42,7 +48,7 @@ def test_every_choice_trains(command, dataset, group: str, choice: str) -> None:
         return
     if choice == "deepspeed":
         pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
-    trains(command, *dataset, "model=bow", *FEW_STEPS, f"{group}={choice}")
+    trains(command, *dataset, *PLAIN, f"{group}={choice}")
 
 
 @pytest.mark.parametrize("logger", choices("logger"))
@@ -79,7 +85,7 @@ def test_every_dataset_is_made_and_trains(command, real_data, reviews, tmp_path,
     task = "regression" if "labels: numbers" in (CONFIGS / "data" / f"{data}.yaml").read_text() else "classification"
     made = command("make_dataset", real_data, f"data={data}", *needed)
     assert made.code == 0, made.err
-    trains(command, real_data, f"data={data}", *needed, f"task={task}", "model=bow", *FEW_STEPS)
+    trains(command, real_data, f"data={data}", *needed, f"task={task}", *PLAIN)
 
 
 def test_every_group_is_tested_here() -> None:

@@ -22,7 +22,7 @@ from my_project.tasks import Task
 
 ROOT = Path(__file__).parent.parent
 SHORT = ["model=bow", "data.batch_size=24", "trainer.max_epochs=3", "seed=7", "logger=[csv]"]
-SHORT += ["callbacks.last_checkpoint.every_n_steps=1"]
+SHORT += ["callbacks=[record,checkpoint,learning_rate]", "callbacks.last_checkpoint.every_n_steps=1"]
 STEPS = 18
 
 
@@ -218,18 +218,23 @@ def test_an_exception_leaves_a_run_that_goes_on(command: Command, dataset, tmp_p
     assert same(left(tmp_path / "run"), whole)
 
 
-@pytest.fixture
-def broken(command: Command, dataset, tmp_path, monkeypatch) -> Path:
-    """The folder of a run that broke in its second epoch."""
-
+@pytest.fixture(scope="module")
+def broken_once(dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     def happens() -> None:
         raise ArithmeticError("Something breaks.")
 
-    with monkeypatch.context() as patch:
+    folder = tmp_path_factory.mktemp("broken")
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Task, "training_step", Task.training_step)  # to be put back
         at_step(9, happens)
-        assert command("train", *dataset, *SHORT, f"paths.run={tmp_path / 'runs/a'}").code == 1
-    return tmp_path / "runs/a"
+        assert run(folder, "train", *dataset, *SHORT, f"paths.run={folder / 'runs/a'}") == 1
+    return folder / "runs"
+
+
+@pytest.fixture
+def broken(broken_once: Path, tmp_path) -> Path:
+    """The folder of a run that broke in its second epoch, a copy for each test."""
+    return shutil.copytree(broken_once, tmp_path / "runs") / "a"
 
 
 def files(folder: Path) -> dict[Path, tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,8 @@ def test_weights_and_every_epoch_agree_too(run_of) -> None:
 def test_predictions_are_gathered_in_the_order_of_the_dataset_and_none_twice(run_of) -> None:
     one, two = (pd.read_csv(run_of(*EXACT, *more) / "predictions.csv") for more in ([], TWO))
     assert two["row"].is_monotonic_increasing and two["row"].is_unique
+    accuracy = (two["actual"] == two["predicted"]).mean()
+    assert accuracy == pytest.approx(metrics(run_of(*EXACT, *TWO))["test/accuracy"], abs=1e-6)
     pd.testing.assert_frame_equal(two, one, rtol=1e-5)
 
 
@@ -112,6 +115,7 @@ def test_several_processes_are_one_run(run_of) -> None:
     assert said.count("epoch 1/3") == (run / "train.log").read_text().count("epoch 1/3") == 1
     assert "Warning" not in said
     assert json.loads((run / "run.json").read_text())["status"] == "finished"
+    assert (run.parent / ".number").read_text() == "1\n"
 
 
 def test_a_sweep_of_trainings_in_two_processes_makes_each_job_once_as_if_alone(dataset, run_of, tmp_path) -> None:
@@ -151,8 +155,16 @@ def is_alive(process: int) -> bool:
         return False
 
 
+def assert_none_is_left(folder: Path) -> None:
+    ranks = [int((folder / f"rank{rank}").read_text()) for rank in (0, 1)]
+    end = time.monotonic() + 10
+    while any(map(is_alive, ranks)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(is_alive, ranks))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_is_left_however_it_ends(dataset, tmp_path, monkeypatch, number: signal.Signals) -> None:
     monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
     forever = "+callbacks.forever={_target_:test_processes.Forever,path:" + str(tmp_path) + "/rank}"
@@ -162,11 +174,7 @@ def test_no_process_is_left_however_it_ends(dataset, tmp_path, monkeypatch, numb
     time.sleep(0.2)
     process.send(number)
     result = process.wait(300)
-    ranks = [int((tmp_path / f"rank{rank}").read_text()) for rank in (0, 1)]
-    end = time.monotonic() + 10
-    while any(map(is_alive, ranks)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(map(is_alive, ranks))
+    assert_none_is_left(tmp_path)
     if number == signal.SIGKILL:
         assert result.code == -number
     else:
@@ -175,18 +183,30 @@ def test_no_process_is_left_however_it_ends(dataset, tmp_path, monkeypatch, numb
         assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize("later", [[], ["trainer.devices=1"]], ids=["two", "one"])
-def test_an_interrupted_training_goes_on_with_as_many_processes_or_fewer(
-    command: Command, dataset, run_of, tmp_path, monkeypatch, later: list[str]
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
-    options = [*EXACT, "trainer.max_epochs=8", "callbacks.early_stopping.patience=20"]
-    whole = run_of(*options, *TWO)
-    slow = "+callbacks.forever={_target_:test_processes.Forever,path:" + str(tmp_path) + "/rank}"
-    process = Process(tmp_path, "train", *dataset, *options, *TWO, slow, f"paths.run={tmp_path / 'run'}")
-    process.until(lambda: (tmp_path / "run/checkpoints/last.ckpt").exists(), 300)
+LONG = [*EXACT, "trainer.max_epochs=8", "callbacks.early_stopping.patience=20"]
+
+
+@pytest.fixture(scope="module")
+def interrupted(dataset, tmp_path_factory) -> Path:
+    """The folder of a training in two processes that a signal has ended."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    slow = "+callbacks.forever={_target_:test_processes.Forever,path:" + str(folder) + "/rank}"
+    process = Process(folder, "train", *dataset, *LONG, *TWO, slow, f"paths.run={folder / 'run'}")
+    process.until(lambda: (folder / "run/checkpoints/last.ckpt").exists(), 300)
     process.send(signal.SIGTERM)
     assert process.wait(300).code == 128 + signal.SIGTERM
+    if sys.platform == "linux":
+        assert_none_is_left(folder)
+    return folder / "run"
+
+
+@pytest.mark.parametrize("later", [[], ["trainer.devices=1"]], ids=["two", "one"])
+def test_an_interrupted_training_goes_on_with_as_many_processes_or_fewer(
+    command: Command, run_of, interrupted: Path, tmp_path, monkeypatch, later: list[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
+    whole = run_of(*LONG, *TWO)
+    shutil.copytree(interrupted, tmp_path / "run")
     result = command("train", f"resume={tmp_path / 'run'}", *later)
     assert result.code == 0, result.err
     if later:

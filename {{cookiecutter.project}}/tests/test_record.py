@@ -230,14 +230,6 @@ def test_best_is_none_of_the_time_that_was_given_up(command: Command, dataset, t
     assert record(run)["number"] == 1
 
 
-def test_two_processes_write_one_record(command: Command, dataset, tmp_path) -> None:
-    options = ["trainer.max_epochs=1", f"paths.run={tmp_path / 'run'}", f"paths.runs={tmp_path / 'runs'}"]
-    result = command("train", *dataset, *SHORT, *options, "trainer=ddp_cpu")
-    assert result.code == 0, result.err
-    assert record(tmp_path / "run")["status"] == "finished"
-    assert (tmp_path / "runs/.number").read_text() == "1\n"
-
-
 def test_a_mistake_that_training_meets_leaves_no_folder(command: Command, dataset, tmp_path) -> None:
     assert command("train", *dataset, *SHORT, "trainer.max_epochs=-1").code == 2
     assert not (tmp_path / "runs").exists()

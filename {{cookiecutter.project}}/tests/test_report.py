@@ -297,19 +297,6 @@ def test_evaluate_draws_the_same_on_request(command, trained, tmp_path) -> None:
         (trained / "checkpoints" / name).unlink()
 
 
-def test_two_processes_predict_each_sample_once(dataset, tmp_path) -> None:
-    command = [sys.executable, str(ROOT / "train.py"), *dataset, *BASE, "trainer.max_epochs=1"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    devices = ["+trainer.accelerator=cpu", "+trainer.devices=2", "data.batch_size=3", f"paths.runs={tmp_path}"]
-    subprocess.run([*command, *devices, f"paths.run={tmp_path / 'run'}"], env=environment, check=True, timeout=300)
-    rows = table(tmp_path / "run/predictions.csv")
-    assert len({row["row"] for row in rows}) == len(rows)
-    assert len(rows) == stored.facts(option("data.dir", dataset))["splits"]["test"]
-    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    accuracy = np.mean([row["actual"] == row["predicted"] for row in rows])
-    assert accuracy == pytest.approx(metrics["test/accuracy"], abs=1e-6)
-
-
 def test_training_does_not_wait_for_matplotlib(dataset, tmp_path) -> None:
     code = """
 import runpy, sys

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-QUICK = ["logger=[csv]", "trainer.max_epochs=2"]
+QUICK = ["logger=[csv]", "callbacks=[record,checkpoint,learning_rate,progress]", "trainer.max_epochs=2"]
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
