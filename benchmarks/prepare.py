@@ -23,8 +23,8 @@ ONE_CORE = {
 }
 
 
-def prepare(work: Path, template: Path, jobs: list[str], seeds: list[int]) -> dict[str, Any]:
-    """Fill the folder `work` with all that the jobs need, and return the facts about it."""
+def prepare(work: Path, template: Path, jobs: list[str], seeds: list[int], share: float = 1) -> dict[str, Any]:
+    """Fill the folder `work` with all that the jobs need, or with a share of it, and return the facts about it."""
     work.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(work / "project", ignore_errors=True)
     bake(work, template.resolve())
@@ -32,7 +32,7 @@ def prepare(work: Path, template: Path, jobs: list[str], seeds: list[int]) -> di
     for data in dict.fromkeys(JOBS[job].data for job in jobs):
         folder = work / data
         folder.mkdir(exist_ok=True)
-        options = write_source(folder)
+        options = write_source(folder, share)
         (folder / "options").write_text("\n".join(options), encoding="utf-8")
         facts[data] = make(work, folder, options, [JOBS[job] for job in jobs if JOBS[job].data == data], seeds)
     return facts
@@ -53,20 +53,20 @@ def bake(work: Path, template: Path) -> None:
         (target / name).write_text(text.replace("my_project", "project_"), encoding="utf-8")
 
 
-def write_source(folder: Path) -> list[str]:
+def write_source(folder: Path, share: float) -> list[str]:
     """Write the source of the dataset to `folder`, and return the options that name it."""
     numbers = np.random.default_rng(0)
     match folder.name:
         case "text":
-            write_csv(folder / "text.csv", 20_000)
+            write_csv(folder / "text.csv", int(20_000 * share))
             return ["data=csv", f"data.path={folder}/text.csv", "data.max_length=256"]
         case "long":
-            write_csv(folder / "long.csv", 40_000, length=160)
+            write_csv(folder / "long.csv", int(40_000 * share), length=160)
             return ["data=csv", f"data.path={folder}/long.csv", "data.max_length=128"]
         case "images":
-            shape, classes = (150_000, 784), 10
+            shape, classes = (int(150_000 * share), 784), 10
         case "points":
-            shape, classes = (3_000, 4), 2
+            shape, classes = (int(3_000 * share), 4), 2
     targets = numbers.integers(classes, size=shape[0])
     centres = numbers.integers(256, size=(classes, shape[1]))
     noise = numbers.integers(256, size=shape, dtype=np.uint8)

@@ -147,7 +147,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sys.path.insert(0, str(BENCHMARKS))
     try:
         folder = tmp_path_factory.mktemp("benchmarks")
-        module("prepare").prepare(folder, ROOT, ["text", "mlp"], [1, 2])
+        module("prepare").prepare(folder, ROOT, ["text", "mlp"], [1, 2], share=0.1)
     finally:
         sys.path.remove(str(BENCHMARKS))
     return folder

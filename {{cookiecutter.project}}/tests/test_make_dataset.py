@@ -364,7 +364,14 @@ def test_the_tokens_are_made_too_and_training_finds_them(command, make, reviews,
     options = [*COLUMNS, f"data.path={reviews}"]
     assert "into tokens" in make(*options).err
     before = tree(tmp_path / "made")
-    train = [*options, f"data.dir={tmp_path / 'made'}", "model=bow", "debug=fast", "logger=[csv]"]
+    train = [
+        *options,
+        f"data.dir={tmp_path / 'made'}",
+        "model=bow",
+        "debug=fast",
+        "logger=[]",
+        "callbacks=[checkpoint]",
+    ]
     assert "into tokens" not in command("train", *train).err
     assert tree(tmp_path / "made") == before
     assert "into tokens" in command("train", *train, "data.max_length=16").err

@@ -139,6 +139,23 @@ def test_a_folder_of_ones_own_configs_is_searched_too(command, dataset, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("size: 1\n more: [\n", "line 2, column 6: mapping values are not allowed"),
+        ("size: 1\nsize: 2\n", "line 2, column 1: found duplicate key size"),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_named_in_one_line(command, tmp_path, written: str, expected: str) -> None:
+    (tmp_path / "configs" / "model").mkdir(parents=True)
+    (tmp_path / "configs/model/odd.yaml").write_text(written)
+    result = command("train", f"--config-dir={tmp_path / 'configs'}", "model=odd")
+    assert result.code == 2
+    (line,) = result.err.splitlines()
+    assert line.startswith("train.py: ")
+    assert f"configs/model/odd.yaml, {expected}" in line
+
+
+@pytest.mark.parametrize(
     ("override", "expected"),
     [
         ("model=bow model.dropout=7", "task.model: dropout probability has to be between 0 and 1, but got 7"),

@@ -100,11 +100,23 @@ def count(sweep: Path, *states: TrialState) -> int:
         return 0
 
 
+LONG = [*SEARCH, "trainer.max_epochs=4", "callbacks.last_checkpoint.every_n_steps=1"]
+
+
+@pytest.fixture(scope="module")
+def whole(dataset: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search that nothing stops."""
+    folder = tmp_path_factory.mktemp("whole")
+    own = ["sweep.name=whole", f"paths.runs={folder}", f"sweep.experiments={folder}", slow(seconds=0)]
+    assert Process(folder, "train", *dataset, *LONG, *own).wait(400).code == 0
+    return folder / "sweeps/whole"
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_search_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(train, finish, tmp_path, number) -> None:
-    options = [*SEARCH, slow(seconds=0.05), "trainer.max_epochs=4", "callbacks.last_checkpoint.every_n_steps=1"]
-    whole = tmp_path / "runs/sweeps/whole"
-    assert finish(*options, "sweep.name=whole").code == 0
+def test_a_search_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
+    train, finish, whole, tmp_path, number
+) -> None:
+    options = [*LONG, slow(seconds=0.05)]
     cut = tmp_path / "runs/sweeps/cut"
     process = train(*options, "sweep.name=cut")
     log = cut / "2/csv/metrics.csv"
