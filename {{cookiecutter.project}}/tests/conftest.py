@@ -1,4 +1,5 @@
 import csv
+import functools
 import logging
 import os
 import random
@@ -11,6 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
+from hydra._internal.hydra import Hydra
+
+from my_project import arguments
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network, whoever is logged in
 os.environ |= {"WANDB_MODE": "offline", "COMET_START_ONLINE": "0", "MLFLOW_TRACKING_URI": "local"}
@@ -18,6 +23,17 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; the tests send it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A command composes its config three times, which takes longer than a small training: for the check of its arguments,
+# which is kept here, for hydra.mode, which no config sets, and for itself.
+compose_once = functools.cache(lambda compose, file, name, overrides: compose(file, name, list(overrides)))
+compose_always = arguments._compose
+arguments._compose = lambda file, name, overrides: (
+    compose_always(file, name, overrides)
+    if name == "rerun"  # of which each run has its own
+    else compose_once(compose_always, file, name, tuple(overrides))
+)
+Hydra.get_mode = lambda *args, **options: None  # type: ignore[method-assign]
 
 ROOT = Path(__file__).parent.parent
 WORDS = {
@@ -142,10 +158,12 @@ def trained(dataset: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def real_data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An option that leads to the embedded datasets, made once."""
-    folder = tmp_path_factory.mktemp("real")
-    for name in ("docstrings", "docstring_lines"):
-        assert run(folder, "make_dataset", f"data={name}") == 0
+    """An option that leads to the embedded datasets, made once for all processes of the tests."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = Path(shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared, "real")
+    with FileLock(f"{folder}.lock"):
+        for name in ("docstrings", "docstring_lines"):
+            assert run(folder, "make_dataset", f"data={name}") == 0
     return f"paths.data={folder / 'data'}"
 
 

@@ -47,12 +47,13 @@ class Trouble(Callback):
 class Forever(Callback):
     """A training whose first process says who its processes are, and that takes its time."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, seconds: float = 0.05) -> None:
         self.path = Path(path)
+        self.seconds = seconds
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         Path(f"{self.path}{trainer.global_rank}").write_text(str(os.getpid()))
-        time.sleep(0.05)
+        time.sleep(self.seconds)
 
 
 def metrics(run: Path) -> dict[str, float]:
@@ -183,15 +184,12 @@ def test_no_process_is_left_however_it_ends(dataset, tmp_path, monkeypatch, numb
         assert "Traceback" not in result.err
 
 
-LONG = [*EXACT, "trainer.max_epochs=8", "callbacks.early_stopping.patience=20"]
-
-
 @pytest.fixture(scope="module")
 def interrupted(dataset, tmp_path_factory) -> Path:
     """The folder of a training in two processes that a signal has ended."""
     folder = tmp_path_factory.mktemp("interrupted")
-    slow = "+callbacks.forever={_target_:test_processes.Forever,path:" + str(folder) + "/rank}"
-    process = Process(folder, "train", *dataset, *LONG, *TWO, slow, f"paths.run={folder / 'run'}")
+    slow = "+callbacks.forever={_target_:test_processes.Forever,seconds:0.4,path:" + str(folder) + "/rank}"
+    process = Process(folder, "train", *dataset, *EXACT, *TWO, slow, f"paths.run={folder / 'run'}")
     process.until(lambda: (folder / "run/checkpoints/last.ckpt").exists(), 300)
     process.send(signal.SIGTERM)
     assert process.wait(300).code == 128 + signal.SIGTERM
@@ -205,7 +203,7 @@ def test_an_interrupted_training_goes_on_with_as_many_processes_or_fewer(
     command: Command, run_of, interrupted: Path, tmp_path, monkeypatch, later: list[str]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
-    whole = run_of(*LONG, *TWO)
+    whole = run_of(*EXACT, *TWO)
     shutil.copytree(interrupted, tmp_path / "run")
     result = command("train", f"resume={tmp_path / 'run'}", *later)
     assert result.code == 0, result.err
