@@ -68,7 +68,8 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
         # first step of training comes after 2.2 s of CPU time instead of 2.8 s.
         gc.set_threshold(100_000, 50, 100)
         # Hydra reads each file three times, with the loader of this name; libyaml's takes a ninth of the time.
-        yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]
+        loaders: Any = yaml
+        loaders.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         if is_process():
             be_process(main)
             return
