@@ -136,10 +136,18 @@ def user_run(
 ) -> str:
     """Run `command` as the user of a baked project would, with the project's own environment active."""
     folders = [project / ".venv/bin", *([uv] if uv else []), path_without_uv()]
-    environment = {"OMP_NUM_THREADS": "1"} if network else {"OMP_NUM_THREADS": "1", **NO_NETWORK}
+    environment = {"OMP_NUM_THREADS": "1"} | ({} if network else NO_NETWORK)
     environment |= {"HOME": str(REAL_HOME), "XDG_CONFIG_HOME": "", "GIT_CONFIG_GLOBAL": os.devnull, **(variables or {})}
     done = run(*command, cwd=project, environment=environment | {"PATH": os.pathsep.join(map(str, folders))})
     return done.stdout + done.stderr
+
+
+def train_briefly(project: Path) -> None:
+    """Let two epochs be the default, which are enough to see that a model learns."""
+    file = project / "configs/trainer/default.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert "max_epochs: 8" in text
+    file.write_text(text.replace("max_epochs: 8", "max_epochs: 2"), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

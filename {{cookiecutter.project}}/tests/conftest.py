@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from hydra._internal.hydra import Hydra
 
 from my_project import arguments
 
@@ -24,16 +23,14 @@ torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; the tests send it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A command composes its config three times, which takes longer than a small training: for the check of its arguments,
-# which is kept here, for hydra.mode, which no config sets, and for itself.
-compose_once = functools.cache(lambda compose, file, name, overrides: compose(file, name, list(overrides)))
-compose_always = arguments._compose
+# What a command compares its arguments with is composed once for all tests, not by each of hundreds of commands.
+compose = arguments._compose
+composed = functools.cache(lambda file, name, overrides: compose(file, name, list(overrides)))
 arguments._compose = lambda file, name, overrides: (
-    compose_always(file, name, overrides)
+    compose(file, name, overrides)
     if name == "rerun"  # of which each run has its own
-    else compose_once(compose_always, file, name, tuple(overrides))
+    else composed(file, name, tuple(overrides))
 )
-Hydra.get_mode = lambda *args, **options: None  # type: ignore[method-assign]
 
 ROOT = Path(__file__).parent.parent
 WORDS = {

@@ -246,7 +246,9 @@ def mistake(error: BaseException, file: Path) -> str | None:
         if isinstance(cause, InterpolationResolutionError) and message.startswith("UsageError"):
             return message.split(": ", 1)[1].split(" full_key: ")[0]
         if isinstance(cause, yaml.MarkedYAMLError) and (mark := cause.problem_mark):
-            return f"{short(Path(mark.name))}, line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
+            return f"{short(mark.name)}, line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
+        if isinstance(cause, yaml.YAMLError):
+            return message
         if isinstance(cause, MissingMandatoryValue):
             return f"{cause.full_key}: a value is missing; add {cause.full_key}=... to the command"
         if isinstance(cause, OverrideParseException):
