@@ -38,12 +38,14 @@ def test_every_command_of_its_readme_works_as_printed(installed: Path, uv: Path)
 def checked_out(installed: Path) -> Iterator[Path]:
     """The installed project, with its own first commit in `base/`, as the workflow on metrics has it."""
     git("clone", "-q", str(installed), "base", cwd=installed)
-    train_briefly(installed)
-    train_briefly(installed / "base")
-    yield installed
-    shutil.rmtree(installed / "base")
-    git("reset", "-q", "--hard", cwd=installed)  # also what DVC has staged
-    git("clean", "-fdq", cwd=installed)
+    try:
+        train_briefly(installed)
+        train_briefly(installed / "base")
+        yield installed
+    finally:
+        shutil.rmtree(installed / "base")
+        git("reset", "-q", "--hard", cwd=installed)  # also what DVC has staged
+        git("clean", "-fdq", cwd=installed)
 
 
 # Where their own tests run, one file of them is enough: test_bake.py runs them all.
