@@ -181,6 +181,23 @@ def test_columns_are_what_differs_and_matters(command, runs, tmp_path, settings,
     assert len(shown) == columns if isinstance(columns, int) else shown == columns
 
 
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ((0.04044586884555775, 0.000675383), {"0.04045", "0.0006754"}),
+        ((0.1000001, 0.1000002), {"0.1000001", "0.1000002"}),  # with four digits they would be the same
+    ],
+)
+def test_numbers_are_told_with_four_digits_where_these_tell_them_apart(
+    command, runs, tmp_path, rates, expected
+) -> None:
+    for rate in rates:
+        runs(str(rate), {"optimizer.lr": rate})
+    text, lines = compared(command, tmp_path / "runs")
+    assert {row["optimizer.lr"] for row in table(text, "#")} == expected
+    assert {float(line["optimizer.lr"]) for line in lines} == set(rates)
+
+
 def test_runs_that_did_not_finish_stand_below_with_the_reason_and_rank_nowhere(
     command, runs, dataset, tmp_path
 ) -> None:

@@ -88,7 +88,9 @@ def test_the_page_names_the_run_its_commands_and_metrics_and_shows_pictures_that
     links = re.findall(r"\[[^]]*\]\(([^)]*)\)", text)
     assert links == [f"../{name}" for name in ("curves.png", "confusion_matrix.png", "predictions.csv", "samples.csv")]
     assert all((page.parent / link).is_file() for link in links)
-    assert "python train.py " in text and f"paths.run={run}" in text
+    (again,) = (line for line in text.splitlines() if line.startswith("python train.py "))
+    assert f"paths.runs={run.parent}" in again
+    assert "paths.run=" not in again  # it would write over the run that the page tells of
     assert f"python evaluate.py 'checkpoint={run}/checkpoints/best.ckpt'" in text
     metrics = json.loads((run / "metrics.json").read_text())
     assert f"| accuracy | {metrics['val/accuracy']:.4f} | {metrics['test/accuracy']:.4f} |" in text

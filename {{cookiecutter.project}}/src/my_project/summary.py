@@ -48,6 +48,8 @@ class Summary:
         record, training = read_record(self.folder), self.sections["training"]
         facts = [f"epoch {show(training['epoch'])}", f"step {training['step']}"]
         facts += [f"{training['monitor']} {show(training['best'])}"] if "best" in training else []
+        # Into a folder of its own, wherever the run has its.
+        options = [override for override in self.overrides if not override.startswith("paths.run=")]
         evaluate = shlex.join(["python", "evaluate.py", f"checkpoint={short(self.checkpoint)}"])
         lines = [
             f"# {run_name(self.folder)}",
@@ -59,7 +61,7 @@ class Summary:
             "## Repeat it",
             "",
             "```bash",
-            shlex.join(["python", "train.py", *self.overrides]),
+            shlex.join(["python", "train.py", *options]),
             evaluate,
             "```",
             "",

@@ -164,12 +164,29 @@ def _section(runs: list[Run], data: str, task: str, metric: str, mode: str) -> S
     for run in runs:
         values = {key: of(run, key) for key in keys}
         rows.setdefault(tuple(values.values()), Row(values, [])).runs.append(run)
+    for key in keys:
+        _shorten([row.values for row in rows.values()], key)
 
     def rank(row: Row) -> tuple[bool, bool, float]:
         value = row.mean(metric)
         return not row.finished, math.isnan(value), 0 if math.isnan(value) else -value if mode == "max" else value
 
     return Section(data, task, metric, mode, keys, sorted(rows.values(), key=rank))
+
+
+def _shorten(rows: list[dict[str, str]], key: str) -> None:
+    """Give the numbers of a column four digits, as a search gives them many; all that they have if they get equal."""
+    brief = {text: _four_digits(text) for text in (values[key] for values in rows)}
+    if len(set(brief.values())) == len(brief):
+        for values in rows:
+            values[key] = brief[values[key]]
+
+
+def _four_digits(text: str) -> str:
+    try:
+        return f"{float(text):.4g}" if len(text) > 6 and "." in text else text
+    except ValueError:
+        return text
 
 
 def _mode(metric: str, runs: list[Run]) -> str:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from textwrap import fill
 from typing import Any
 
 from matplotlib import rc_context
@@ -20,6 +21,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C
 GRAY = "#999999"
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it makes a list of the fonts, at its first use
 LONGEST = 46  # letters of a label
+LETTERS = 9  # of the names of the settings on an inch
 TALLEST = 4.5  # inches of the curves, however many rows stand beside
 BANDS = 3  # rows whose range is drawn: more of them hide each other
 
@@ -39,7 +41,7 @@ def _draw(path: Path, sections: Sequence[Section], most: int) -> None:
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(max(1, len(drawn)), 2, height_ratios=heights or None, width_ratios=[1.15, 1])
     for number, (section, rows) in enumerate(drawn):
-        _draw_rows(figure.add_subplot(grid[number, 0]), section, rows)
+        _draw_rows(figure.add_subplot(grid[number, 0]), section, rows, int(LETTERS * heights[number]))
         tall = min(TALLEST, heights[number])
         right = grid[number, 1].subgridspec(2, 1, height_ratios=[tall, max(1e-3, heights[number] - tall)])
         _draw_curves(figure.add_subplot(right[0]), section, rows)
@@ -52,8 +54,15 @@ def _rows(section: Section, most: int) -> list[Row]:
     return [row for row in section.rows if math.isfinite(row.mean(section.metric))][:most]
 
 
-def _draw_rows(axes: Any, section: Section, rows: Sequence[Row]) -> None:
-    """Draw the mean of each row with its standard deviation, and the single seeds and folds behind it."""
+def _draw_rows(axes: Any, section: Section, rows: Sequence[Row], width: int) -> None:
+    """Draw the mean of each row with its standard deviation, and the single seeds and folds behind it.
+
+    Args:
+        axes: Where.
+        section: The section of the rows.
+        rows: Its rows that are drawn.
+        width: How many letters fit beside the panel.
+    """
     for place, row in enumerate(rows):
         color = _color(place)
         values = list(row.repeats(section.metric).values())
@@ -76,7 +85,7 @@ def _draw_rows(axes: Any, section: Section, rows: Sequence[Row]) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)  # the best row on top
     axes.set_xlabel(f"{section.metric}: mean, standard deviation, single runs", fontsize=9)
     axes.set_title(", ".join(filter(None, (section.data, section.task))), loc="left", fontsize=10)
-    axes.set_ylabel(", ".join(section.keys), fontsize=9, loc="top")
+    axes.set_ylabel(fill(", ".join(section.keys), width, break_long_words=False), fontsize=9, loc="top")
     for place, label in enumerate(axes.get_yticklabels()):
         label.set_color(_color(place) if place < len(COLORS) else "black")
     axes.xaxis.set_major_locator(MaxNLocator(6))

@@ -23,9 +23,9 @@ def report(folder: Path) -> int:
             print(f"\n{section.title}")
         metrics = list(dict.fromkeys(name for row in section.rows for name in section.metrics_of(row)))
         console.print(to_screen(section_cells(section, metrics, runs="jobs", numbered=False)))
-    print(f"Each job: {folder / 'results.csv'}")
+    print(f"Each job: {short(folder / 'results.csv')}")
     print(f"More than chance? python compare.py {short(folder)}")
     failed = [run for run in runs if run.status == "failed"]
     for run in failed:
-        print(f"Job {run.folder.name} failed: {run.folder / 'error.txt'}", file=sys.stderr)
+        print(f"Job {run.folder.name} failed: {short(run.folder / 'error.txt')}", file=sys.stderr)
     return len(failed)
