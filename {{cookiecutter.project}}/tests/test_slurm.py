@@ -265,3 +265,11 @@ def test_a_job_takes_two_nodes(slurm, dataset, tmp_path) -> None:
     assert found == pytest.approx(expected, rel=5e-7, abs=5e-7)
     assert "on 2 x cpu" in (run / "train.log").read_text()
     assert len(list(run.parent.glob("slurm/*_log.out"))) == 2
+
+
+def test_nodes_that_cannot_find_each_other_say_so_at_once(slurm, dataset, tmp_path) -> None:
+    two = [*CLUSTER, "trainer=ddp_cpu", "trainer.devices=1", "trainer.num_nodes=2"]
+    lost = "launcher.setup=['export MASTER_ADDR=n1.invalid']"
+    done = run_search(tmp_path / "two", dataset, *two, lost)
+    assert done.code == 1
+    assert "trainer.num_nodes=2: no address of the first node, n1.invalid, is known here" in done.err

@@ -10,6 +10,7 @@ import logging.config
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -39,10 +40,19 @@ def starts_processes(trainer: Any) -> bool:
     One process of a strategy for several counts: the group that it joins must not outlive it.
 
     Raises:
-        UsageError: They belong on several machines, where something outside has to start them.
+        UsageError: They belong on several machines, where something outside has to start them; or this machine can't
+            find the first of these, for which torch would wait half an hour.
     """
     from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
+    if trainer.num_nodes > 1 and (environment := getattr(trainer.strategy, "cluster_environment", None)):
+        try:
+            socket.getaddrinfo(environment.main_address, None)
+        except socket.gaierror as error:
+            raise UsageError(
+                f"trainer.num_nodes={trainer.num_nodes}: no address of the first node, {environment.main_address}, is "
+                f"known here ({error.strerror}); set MASTER_ADDR to one"
+            ) from None
     launcher = trainer.strategy.launcher
     if not isinstance(launcher, _SubprocessScriptLauncher):  # one process, or a notebook's way
         return False
