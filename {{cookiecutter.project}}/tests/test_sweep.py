@@ -371,6 +371,7 @@ MISTAKES: Sequence[tuple[list[str], str]] = [
     (["-m", "optimizer.lr=interval(1e-4,1e-1)"], "optimizer.lr=interval(1e-4,1e-1): no end of values"),
     (["-m", "sweep=grid", "optimizer.lr=interval(1e-4,1e-1)"], "optimizer.lr=interval(1e-4,1e-1): no end of values"),
     (["-m", "sweep=search", "optimizer.lr=interval(2,1.5)"], "optimizer.lr: `low <= high` must hold"),
+    (["-m", "sweep=search"], "sweep: no option has several values, so that all trials would be the same"),
     (["-m", "sweep=search", "sweep.trials=0"], "sweep.trials=0: expected 1 or more"),
     (
         ["-m", "sweep=search", "sweep.objectives={test/loss:min}"],

@@ -97,6 +97,11 @@ class Study(Jobs):
             return points if trials is None else min(trials, points)
         if not isinstance(trials, int) or trials < 1:
             raise UsageError(f"sweep.trials={trials}: expected 1 or more")
+        if not self.distributions:
+            raise UsageError(
+                "sweep: no option has several values, so that all trials would be the same; give one some, such as "
+                "'optimizer.lr=tag(log,interval(1e-4,1e-1))' or model=bow,lstm"
+            )
         return trials
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
