@@ -144,11 +144,13 @@ def test_a_folder_of_ones_own_configs_is_searched_too(command, dataset, tmp_path
         ("size: 1\n more: [\n", "configs/model/odd.yaml, line 2, column 6: mapping values are not allowed"),
         ("size: 1\nsize: 2\n", "configs/model/odd.yaml, line 2, column 1: found duplicate key size"),
         ("size: \0\n", "control characters are not allowed"),
+        ("size: 1\n".encode("utf-16"), "not in UTF-8 (invalid start byte at byte 0); save it in UTF-8"),
     ],
 )
-def test_a_config_that_cannot_be_read_is_named_in_one_line(command, tmp_path, written: str, expected: str) -> None:
+def test_a_config_that_cannot_be_read_is_named_in_one_line(command, tmp_path, written: str | bytes, expected) -> None:
     (tmp_path / "configs" / "model").mkdir(parents=True)
-    (tmp_path / "configs/model/odd.yaml").write_text(written)
+    content = written.encode() if isinstance(written, str) else written
+    (tmp_path / "configs/model/odd.yaml").write_bytes(content)
     result = command("train", f"--config-dir={tmp_path / 'configs'}", "model=odd")
     assert result.code == 2
     (line,) = result.err.splitlines()

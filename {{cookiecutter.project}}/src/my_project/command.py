@@ -249,6 +249,8 @@ def mistake(error: BaseException, file: Path) -> str | None:
             return f"{short(mark.name)}, line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
         if isinstance(cause, yaml.YAMLError):
             return message
+        if isinstance(cause, UnicodeDecodeError) and (config := _config_that_was_read(cause)):
+            return f"{short(config)}: not in UTF-8 ({cause.reason} at byte {cause.start}); save it in UTF-8"
         if isinstance(cause, MissingMandatoryValue):
             return f"{cause.full_key}: a value is missing; add {cause.full_key}=... to the command"
         if isinstance(cause, OverrideParseException):
@@ -278,6 +280,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _config_that_was_read(error: BaseException) -> str | None:
+    """Return the file that Hydra was reading; its name is in no message."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return next(
+        (f.f_locals["full_path"] for f in frames if f.f_code.co_name == "load_config" and "full_path" in f.f_locals),
+        None,
+    )
 
 
 def _raised_by_a_library(error: BaseException, file: Path) -> bool:
