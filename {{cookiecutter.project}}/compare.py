@@ -11,7 +11,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from my_project.command import command
+from kindling.cli.command import command
 
 
 @partial(command, positional="runs")
@@ -19,9 +19,9 @@ from my_project.command import command
 def main(cfg: DictConfig) -> None:
     """Print what the runs have reached and whether the best is better by more than chance; write it to three files."""
     # Imported here, so that --help does not wait for them.
-    from my_project.results.comparison import compare, judge
-    from my_project.results.report import show, write
-    from my_project.results.runs import find_runs, read_run
+    from kindling.compare.output import show, write
+    from kindling.compare.rows import compare, judge
+    from kindling.runs.read import find_runs, read_run
 
     runs = [read_run(folder) for folder in find_runs(list(cfg.runs))]
     sections = compare(runs, cfg.metric, cfg.mode)

@@ -10,16 +10,16 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from my_project.command import command
+from kindling.cli.command import command
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Return the metrics of the checkpoint on the test split of the data that it was trained on."""
     # Imported here, so that --help does not wait for torch.
-    from my_project.callbacks.report import Report
-    from my_project.checkpoint import find_checkpoint, load_data, load_task
-    from my_project.processes import run_processes, starts_processes
-    from my_project.report import read_metrics, write_metrics
+    from kindling.checkpoints.load import find_checkpoint, load_data, load_task
+    from kindling.reports.report import Report
+    from kindling.runs.console import read_metrics, write_metrics
+    from kindling.training.processes import run_processes, starts_processes
 
     path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
     task = load_task(path)
@@ -39,8 +39,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 def main(cfg: DictConfig) -> None:
     """Print the metrics, and write them beside the checkpoint; or print what the checkpoint tells about its run."""
     if cfg.inspect:
-        from my_project.checkpoint import find_checkpoint
-        from my_project.report import inspect
+        from kindling.checkpoints.load import find_checkpoint
+        from kindling.runs.console import inspect
 
         inspect(find_checkpoint(cfg.inspect, cfg.paths.runs, "inspect"))
     else:

@@ -10,8 +10,8 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from my_project.command import command
-from my_project.errors import short
+from kindling.cli.command import command
+from kindling.errors import short
 
 
 @command

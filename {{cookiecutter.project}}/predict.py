@@ -13,7 +13,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from my_project.command import command
+from kindling.cli.command import command
 
 
 def count_bad(rows: Iterable[dict[str, Any]], bad: Counter[bool]) -> Iterator[dict[str, Any]]:
@@ -28,11 +28,11 @@ def count_bad(rows: Iterable[dict[str, Any]], bad: Counter[bool]) -> Iterator[di
 def main(cfg: DictConfig) -> None:
     """Write each row of the input with its prediction; a row that can't be read keeps its place and says why."""
     # Imported here, so that --help does not wait for torch.
-    from my_project.checkpoint import find_checkpoint
-    from my_project.data.output import check_output, write_rows
-    from my_project.data.progress import show_progress
-    from my_project.data.tables import read_rows
-    from my_project.predictor import Predictor
+    from kindling.checkpoints.load import find_checkpoint
+    from kindling.checkpoints.predictor import Predictor
+    from kindling.data.progress import show_progress
+    from kindling.data.readers import read_rows
+    from kindling.data.writers import check_output, write_rows
 
     check_output(cfg.output)
     predictor = Predictor(find_checkpoint(cfg.checkpoint, cfg.paths.runs))

@@ -12,7 +12,7 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from my_project.command import command
+from kindling.cli.command import command
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -20,12 +20,12 @@ def train(cfg: DictConfig) -> dict[str, float]:
     # Imported here, so that --help does not wait for torch.
     from pytorch_lightning import seed_everything
 
-    from my_project.checkpoint import find_checkpoint, load_weights
-    from my_project.processes import run_processes, starts_processes
-    from my_project.report import describe, describe_resumed, read_metrics, write_metrics
-    from my_project.rerun import compare_rerun, describe_rerun
-    from my_project.trainer import evaluate_best
-    from my_project.tune import tune
+    from kindling.checkpoints.load import find_checkpoint, load_weights
+    from kindling.runs.console import describe, describe_resumed, read_metrics, write_metrics
+    from kindling.runs.rerun import compare_rerun, describe_rerun
+    from kindling.training.processes import run_processes, starts_processes
+    from kindling.training.trainer import evaluate_best
+    from kindling.training.tuning.tune import tune
 
     tune(cfg)
     trainer = instantiate(cfg.trainer)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from my_project.arguments import check_arguments
+from kindling.cli.check import check_arguments
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

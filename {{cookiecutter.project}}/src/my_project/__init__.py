@@ -1,1 +1,5 @@
-"""My project: models, data and the commands that join them."""
+"""My project: models, data and what is learned. Its classes may stand in checkpoints."""
+
+import kindling
+
+kindling.trust(__name__)

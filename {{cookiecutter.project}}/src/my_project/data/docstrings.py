@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .text import TextData
+from kindling.data.text import TextData
 
 AREAS = {
     "concurrency": "_threading_local asyncio concurrent multiprocessing queue sched subprocess threading",

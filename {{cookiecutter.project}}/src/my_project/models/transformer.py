@@ -3,8 +3,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
-from ..errors import UsageError, did_you_mean
-from ..lean import import_transformers
+from kindling.errors import UsageError, did_you_mean
+from kindling.startup import import_transformers
 
 import_transformers()
 

@@ -1,0 +1,94 @@
+"""The CSV file of a run is whole after a crash and goes on when the run does."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kindling.loggers.csv import CSVLogger
+from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger
+
+
+def read(folder: Path) -> list[dict[str, str]]:
+    with (folder / "csv/metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(None not in row and None not in row.values() for row in rows)
+    return [{name: value for name, value in row.items() if value} for row in rows]
+
+
+def log(logger: Any, *steps: int, name: str = "loss") -> None:
+    for step in steps:
+        logger.log_metrics({name: step / 2}, step)
+        logger.save()
+
+
+def rows(*steps: int, name: str = "loss") -> list[dict[str, str]]:
+    return [{"step": str(step), name: str(step / 2)} for step in steps]
+
+
+def test_every_row_is_on_the_disk_at_once(tmp_path) -> None:
+    logger = CSVLogger(str(tmp_path))
+    log(logger, 0)
+    assert read(tmp_path) == rows(0)
+    logger.log_metrics({"loss": 0.5}, 1)  # as Lightning does, which then calls save() at its own pace
+    assert read(tmp_path) == rows(0, 1)
+
+
+def test_a_new_column_keeps_the_rows_of_before(tmp_path) -> None:
+    logger = CSVLogger(str(tmp_path))
+    log(logger, 0, 1)
+    log(logger, 2, name="accuracy")
+    log(logger, 3)
+    assert read(tmp_path) == rows(0, 1) + rows(2, name="accuracy") + rows(3)
+    assert [path.name for path in (tmp_path / "csv").iterdir()] == ["metrics.csv"]
+
+
+def test_another_logger_goes_on_with_the_file_where_that_of_lightning_deletes_it(tmp_path) -> None:
+    log(CSVLogger(str(tmp_path)), 0, 1)
+    log(CSVLogger(str(tmp_path)), 2, name="accuracy")
+    assert read(tmp_path) == rows(0, 1) + rows(2, name="accuracy")
+    with pytest.warns(UserWarning, match="exists and is not empty"):
+        stock = LightningCSVLogger(str(tmp_path), "csv", "")
+        log(stock, 3)
+    assert read(tmp_path) == rows(3)
+
+
+def test_rows_of_steps_that_are_made_again_are_forgotten(tmp_path) -> None:
+    logger = CSVLogger(str(tmp_path))
+    log(logger, 0, 1, 2)
+    log(logger, 3, name="late")
+    again = CSVLogger(str(tmp_path))
+    again.rewind(2)
+    assert read(tmp_path) == rows(0, 1)
+    log(again, 2)
+    assert read(tmp_path) == rows(0, 1, 2)
+    assert (tmp_path / "csv/metrics.csv").read_text().startswith("loss,step\n")
+    again.rewind(0)
+    log(again, 0, name="new")
+    assert read(tmp_path) == rows(0, name="new")
+
+
+def test_a_row_that_a_resumed_run_logs_once_more_is_kept_once(tmp_path) -> None:
+    log(CSVLogger(str(tmp_path)), 0, 1)
+    again = CSVLogger(str(tmp_path))
+    again.rewind(2)  # the row of step 1 may come again, from the end of the epoch
+    log(again, 1)
+    log(again, 1, name="other")
+    assert read(tmp_path) == rows(0, 1) + rows(1, name="other")
+
+
+def test_a_line_that_was_cut_off_is_left_out(tmp_path) -> None:
+    log(CSVLogger(str(tmp_path)), 0, 1)
+    with (tmp_path / "csv/metrics.csv").open("a") as file:
+        file.write("12.5")
+    again = CSVLogger(str(tmp_path))
+    again.rewind(2)
+    log(again, 2)
+    assert read(tmp_path) == rows(0, 1, 2)
+
+
+def test_values_with_commas_and_quotes_come_back(tmp_path) -> None:
+    logger = CSVLogger(str(tmp_path))
+    logger.log_metrics({'a "name", with': 0.5}, 0)
+    logger.save()
+    assert read(tmp_path) == [{"step": "0", 'a "name", with': "0.5"}]

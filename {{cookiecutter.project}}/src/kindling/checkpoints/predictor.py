@@ -1,0 +1,93 @@
+"""Rows in, predictions out, from a checkpoint alone."""
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from ..data.readers import Row
+from ..errors import UsageError
+from .load import load_data, load_task
+
+log = logging.getLogger(__name__)
+
+ROWS_PER_CHUNK = 10_000
+
+
+class Predictor:
+    """The model of a checkpoint, on the GPU if there is one.
+
+    >>> predictor = Predictor("runs/2026-11-20/12-00-00/checkpoints/best.ckpt")
+    >>> predictor([{"text": "Open a socket and send a request."}])
+    [{'prediction': 'networking', 'probability_concurrency': 0.01, ...}]
+
+    Raises:
+        UsageError: The file is no checkpoint, or its config names what is not trusted.
+    """
+
+    def __init__(self, checkpoint: str | Path) -> None:
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.task = load_task(checkpoint).to(self.device)
+        self.data = load_data(checkpoint)
+
+    def __call__(self, rows: Sequence[Row], batch_size: int = 64) -> list[Row]:
+        """Return a prediction for each row, in the order of the rows.
+
+        Args:
+            rows: Rows with the columns that the model was trained on.
+            batch_size: Rows per batch; texts of like length share one.
+        """
+        order = sorted(range(len(rows)), key=lambda number: self.data.size(rows[number]))
+        predictions: dict[int, Row] = {}
+        for start in range(0, len(order), batch_size):
+            numbers = order[start : start + batch_size]
+            inputs = self.data.encode([rows[number] for number in numbers])
+            with torch.inference_mode():
+                output = self.task.predict({name: tensor.to(self.device) for name, tensor in inputs.items()})
+            for number, prediction in zip(numbers, output.float().cpu(), strict=True):
+                predictions[number] = self.task.describe(prediction, self.data.classes)
+        return [predictions[number] for number in range(len(rows))]
+
+    def predict(
+        self, rows: Iterable[tuple[str, Row | None, str]], column: str | None = None, batch_size: int = 64
+    ) -> Iterator[Row]:
+        """Yield each row with its prediction, in order; one that can't be used has an `error` instead, which is logged.
+
+        Args:
+            rows: What `read_rows` yields.
+            column: Column to predict from, if it is not named as in training.
+            batch_size: Rows per batch.
+
+        Raises:
+            UsageError: The rows lack the column, or batches would be empty.
+        """
+        if batch_size < 1:
+            raise UsageError(f"batch_size={batch_size}: expected 1 or more")
+        rows, source = iter(rows), None
+        while chunk := list(itertools.islice(rows, ROWS_PER_CHUNK)):
+            source = source or self._find_column(chunk, column)
+            found = [self._check(row, source, problem) for _, row, problem in chunk]
+            predictions = iter(self([row for row, _ in found if row is not None], batch_size))
+            for (place, original, _), (row, problem) in zip(chunk, found, strict=True):
+                if row is None:
+                    log.warning("%s: %s", place, problem)
+                result = {"prediction": None, "error": problem} if row is None else next(predictions)
+                yield (original or {}) | result
+
+    def _find_column(self, chunk: list[tuple[str, Row | None, str]], given: str | None) -> str | None:
+        wanted = given or self.data.input_column
+        columns = list(dict.fromkeys(name for _, row, _ in chunk for name in row or ()))
+        if wanted in columns or not columns:
+            return wanted if columns else None
+        if len(columns) == 1 and not given:
+            return columns[0]
+        raise UsageError(f"{chunk[0][0]}: no column {wanted!r} among {', '.join(columns)}; name yours with column=...")
+
+    def _check(self, row: Row | None, column: str | None, problem: str) -> tuple[Row | None, str]:
+        if row is None:
+            return None, problem
+        row = {self.data.input_column: row.get(column or "")}
+        problem = self.data.problem(row)
+        return (None, problem) if problem else (row, "")

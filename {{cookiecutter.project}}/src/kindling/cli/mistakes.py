@@ -1,0 +1,154 @@
+"""How an error reaches the user: one line for a mistake, a traceback for a fault of the program."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+
+from ..errors import JOB, Interrupted, ProcessFailed, UsageError, short
+from ..project import SOURCE
+from ..runs.folder import outer_rank
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+READ_ONLY = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
+
+
+# How libraries refuse an argument; the last is Lightning's, by name so that --help need not import it.
+REFUSALS = ("TypeError", "ValueError", "MisconfigurationException")
+
+
+def explain(error: BaseException, file: Path) -> int:
+    """Print one line for a mistake of the user, else the traceback, and return the exit code: 2 or 1.
+
+    A job of a sweep leaves the traceback in its folder, too.
+    """
+    if JOB in os.environ:
+        Path(os.environ[JOB]).mkdir(parents=True, exist_ok=True)
+        Path(os.environ[JOB], "error.txt").write_text(traceback_of(error), encoding="utf-8")
+    if isinstance(error, BrokenPipeError):  # python train.py --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if line := mistake(error, file):
+        which = f" (process {rank})" if (rank := outer_rank()) else ""
+        print(f"{file.name}{which}: {line}", file=sys.stderr)
+        return 2
+    if isinstance(error, ProcessFailed):
+        print(f"{error.text}{file.name}: {error}", file=sys.stderr)
+        return 1
+    while error.__cause__:
+        error = error.__cause__
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [number for number, frame in enumerate(frames) if Path(frame.filename).resolve() == file]
+    print("Traceback (most recent call last):", file=sys.stderr)
+    shown = traceback.format_list(frames[own[0] :] if own else frames) + traceback.format_exception_only(error)
+    print("".join(shown), end="", file=sys.stderr)
+    return 1
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the whole traceback, that of the process which failed where it was one of several."""
+    own = error.text if isinstance(error, ProcessFailed) else ""
+    return own or "".join(traceback.format_exception(error))
+
+
+def end(interrupted: Interrupted, file: Path) -> int:
+    """Print how an interrupted run goes on, ask Slurm to start it again if it is about to stop it, return the code."""
+    if outer_rank():
+        return 128 + interrupted.signal  # the first process speaks for all
+    if JOB in os.environ:
+        return 128 + interrupted.signal  # the sweep goes on, and not this job alone
+    name, run = signal.Signals(interrupted.signal).name, Path(interrupted.checkpoint).parent.parent
+    print(f"{file.name}: interrupted by {name}; go on with: python {file.name} resume={short(run)}", file=sys.stderr)
+    if interrupted.signal == signal.SIGUSR1:
+        job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ["SLURM_JOB_ID"])
+        task = os.environ.get("SLURM_ARRAY_TASK_ID")
+        subprocess.run(["scontrol", "requeue", f"{job}_{task}" if task else job], check=False)
+    return 128 + interrupted.signal
+
+
+def mistake(error: BaseException, file: Path) -> str | None:
+    """Return one line for the user if `error` is a mistake on the command line or in the input, else None."""
+    key = ""  # of the object in the config that could not be built
+    for cause in _causes(error):
+        message = " ".join(str(cause).split())
+        if isinstance(cause, UsageError):
+            return message
+        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+            return f"{message}; make room, then resume"
+        if isinstance(cause, PermissionError) and cause.filename:
+            return f"{message}; choose a folder that you may write to, or change its permissions"
+        if isinstance(cause, OSError) and cause.errno in READ_ONLY and cause.filename:
+            return f"{cause.filename}: {cause.strerror}; choose a folder that can be written to"
+        if isinstance(cause, InterpolationResolutionError) and message.startswith("UsageError"):
+            return message.split(": ", 1)[1].split(" full_key: ")[0]
+        if isinstance(cause, yaml.MarkedYAMLError) and (mark := cause.problem_mark):
+            return f"{short(mark.name)}, line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
+        if isinstance(cause, yaml.YAMLError):
+            return message
+        if isinstance(cause, UnicodeDecodeError) and (config := _config_that_was_read(cause)):
+            return f"{short(config)}: not in UTF-8 ({cause.reason} at byte {cause.start}); save it in UTF-8"
+        if isinstance(cause, MissingMandatoryValue):
+            return f"{cause.full_key}: a value is missing; add {cause.full_key}=... to the command"
+        if isinstance(cause, OverrideParseException):
+            return f"{cause.override}: not of the form key=value"
+        if isinstance(cause, InstantiationException) and "full_key: " in message:
+            key = message.rpartition("full_key: ")[2] + ": "
+        if type(cause).__name__ in REFUSALS and (
+            _raised_by_a_library(cause, file)
+            or _is_about_an_added_option(message)
+            or (key and isinstance(cause, ValueError) and _raised_in_a_library(cause))  # model.dropout=7
+        ):
+            return f"{key}{message}"
+        if isinstance(cause, HydraException | OmegaConfBaseException) and not (cause.__cause__ or cause.__context__):
+            return message
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _config_that_was_read(error: BaseException) -> str | None:
+    """Return the file that Hydra was reading; its name is in no message."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return next(
+        (f.f_locals["full_path"] for f in frames if f.f_code.co_name == "load_config" and "full_path" in f.f_locals),
+        None,
+    )
+
+
+def _raised_by_a_library(error: BaseException, file: Path) -> bool:
+    """Whether a library refused what the command or the config gave it, and no code of the project stood between."""
+    frames = [Path(frame.filename).resolve() for frame in traceback.extract_tb(error.__traceback__)]
+    after_command = frames[len(frames) - frames[::-1].index(file) :] if file in frames else frames
+    standard_library = sysconfig.get_path("stdlib")
+    return all(
+        ({"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(standard_library))
+        and not path.is_relative_to(SOURCE)
+        for path in after_command
+    )
+
+
+def _raised_in_a_library(error: BaseException) -> bool:
+    """Whether the last frame of the traceback is a library's: it was given a value that it does not take."""
+    last = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return bool({"site-packages", "dist-packages"} & set(last.parts))
+
+
+def _is_about_an_added_option(message: str) -> bool:
+    """Whether a constructor, maybe that of a base class, does not know what +group.name=value adds."""
+    name = message.partition("unexpected keyword argument ")[2].strip("'")
+    return any(arg.startswith("+") and arg.partition("=")[0].rpartition(".")[2] == name for arg in sys.argv)

@@ -1,0 +1,39 @@
+"""What the YAML files in configs/ can ask, as `${num_classes:folder}`, `${stem:path}` or `${name_of:pattern}`."""
+
+import re
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from ..errors import UsageError, short
+from ..runs.name import name_of
+
+
+def num_classes(folder: str) -> int:
+    """Return the number of classes of the dataset in `folder`.
+
+    Raises:
+        UsageError: It was not made yet, or its labels are numbers.
+    """
+    from ..data.store import facts  # here, as --help needs none of it
+
+    classes = facts(folder)["classes"]
+    if not classes:
+        raise UsageError(f"task=classification: the labels in {short(folder)} are numbers; use task=regression")
+    return len(classes)
+
+
+def stem(path: str) -> str:
+    """Return the name of a file without folder and suffix."""
+    return slug(Path(path).stem)
+
+
+def slug(name: str) -> str:
+    """Return `name` with everything but letters, digits, dots and underscores turned into hyphens."""
+    return re.sub(r"[^\w.]+", "-", name).strip("-")
+
+
+def register_resolvers() -> None:
+    """Make the functions above known to OmegaConf."""
+    for resolver in (num_classes, stem, slug, name_of):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

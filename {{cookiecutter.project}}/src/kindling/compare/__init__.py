@@ -1,0 +1,1 @@
+"""What several runs have reached, side by side, and whether a difference is more than chance."""

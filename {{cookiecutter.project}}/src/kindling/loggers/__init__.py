@@ -1,0 +1,1 @@
+"""Where metrics go: a CSV file, TensorBoard, W&B, Comet and MLflow."""

@@ -1,0 +1,44 @@
+"""Where the project is, which packages are its own, and what of it a checkpoint may name."""
+
+import os
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1]  # the folder that this engine was imported from: a project's src/
+
+_trusted: set[str] = set()
+
+
+def root() -> Path:
+    """Return the folder of the command that runs, or the current one in a notebook."""
+    return Path(os.environ.get("PROJECT_ROOT", ".")).resolve()
+
+
+def trust(package: str) -> None:
+    """Let checkpoints name the classes and functions of `package`, such as `my_models`."""
+    _trusted.add(package.partition(".")[0])
+
+
+def trusted() -> set[str]:
+    """Return the packages that `trust` has named."""
+    return set(_trusted)
+
+
+def own_packages(folder: Path) -> list[str]:
+    """Return the names of the packages in the project's `src/`, the engine's left out."""
+    found = sorted(path.parent.name for path in folder.glob("src/*/__init__.py"))
+    return [name for name in found if name != __package__]
+
+
+def run_own_code(file: Path) -> None:
+    """Start again with the packages beside the command, if other copies of them would be imported.
+
+    An editable install leads to the folder where it was made; DVC runs queued experiments in a copy of the project, and
+    git has worktrees.
+    """
+    source = file.parent / "src"
+    path = [str(source), *filter(None, [os.environ.get("PYTHONPATH")])]
+    if Path(source, __package__).is_dir() and source != SOURCE and path[0] not in sys.path:
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONPATH": os.pathsep.join(path)})
+    for package in own_packages(file.parent):
+        trust(package)

@@ -1,0 +1,1 @@
+"""What one run has shown: curves, outcomes, and a page for each checkpoint."""

@@ -1,0 +1,120 @@
+"""What a model predicted for each test sample, next to what is true."""
+
+import csv
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..data.readers import open_parquet
+from ..files import new_file
+
+RIGHT_ONES = 10  # among the sample predictions
+LONGEST_TEXT = 300  # characters of a sample's text
+
+
+@dataclass
+class Outcomes:
+    """Predictions for test samples, of shape (N,) each, in the order of the dataset.
+
+    Args:
+        rows: Where the samples stand in the dataset.
+        actual: Number of each sample's class, or the number that is to be predicted.
+        predicted: The same, predicted.
+        probability: That the model gives to the class it predicted; none for numbers.
+        classes: Names of the classes; none for numbers.
+    """
+
+    rows: np.ndarray
+    actual: np.ndarray
+    predicted: np.ndarray
+    probability: np.ndarray | None
+    classes: list[str]
+
+    def matrix(self) -> np.ndarray:
+        """Return how many samples of each class (rows) were predicted as each class (columns)."""
+        size = len(self.classes)
+        return np.bincount(self.actual * size + self.predicted, minlength=size * size).reshape(size, size)
+
+    def write(self, path: Path) -> None:
+        """Write a row for each sample, with the columns `actual` and `predicted` that DVC's plots ask for."""
+        rows = ([int(self.rows[place]), *self._values(place)] for place in range(len(self.rows)))
+        write_table(path, ["row", *self._columns()], rows)
+
+    def samples(self, folder: Path, count: int) -> tuple[list[str], list[list[Any]]]:
+        """Return a table of `count` predictions with their texts: the worst mistakes first, then some right ones.
+
+        Args:
+            folder: The dataset's.
+            count: Rows of the table.
+        """
+        if self.probability is None:
+            order = np.argsort(-np.abs(self.predicted - self.actual), kind="stable")
+            wrong, right = order, order[:0]
+        else:
+            order = np.argsort(-self.probability, kind="stable")
+            mistaken = (self.predicted != self.actual)[order]
+            wrong, right = order[mistaken], order[~mistaken]
+        wrong = wrong[: max(count - min(RIGHT_ONES, len(right)), 0)]
+        right = right[np.linspace(0, len(right) - 1, min(count - len(wrong), len(right))).astype(int)]
+        chosen = np.concatenate([wrong, right])
+        texts = read_texts(folder, self.rows[chosen])
+        columns = [*self._columns(), *(["error"] if self.probability is None else []), "text"]
+        errors = self.predicted - self.actual if self.probability is None else None
+        return columns, [
+            [*self._values(place), *([] if errors is None else [_short(errors[place])]), text]
+            for place, text in zip(chosen, texts, strict=True)
+        ]
+
+    def _columns(self) -> list[str]:
+        return ["actual", "predicted", *([] if self.probability is None else ["probability"])]
+
+    def _values(self, place: int) -> list[Any]:
+        pair = [self.actual[place], self.predicted[place]]
+        if self.probability is None:
+            return [_short(value) for value in pair]
+        return [*(self.classes[value] for value in pair), _short(self.probability[place])]
+
+
+def write_table(path: Path, columns: list[str], rows: Iterable[list[Any]]) -> None:
+    """Write a CSV file."""
+    with new_file(path) as new, new.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(itertools.chain([columns], rows))
+
+
+def decide(meaning: Tensor) -> dict[str, Tensor] | None:
+    """Return what a batch of a task's predictions decides: for each sample a class and its probability, or a number.
+
+    Args:
+        meaning: Probabilities of shape (B, C), or numbers of shape (B,); nothing is decided by other shapes.
+    """
+    if meaning.ndim == 2:
+        probability, predicted = meaning.float().max(dim=-1)
+        return {"predicted": predicted, "probability": probability}
+    return {"predicted": meaning.float()} if meaning.ndim == 1 else None
+
+
+def read_texts(folder: Path, rows: np.ndarray) -> list[str]:
+    """Return the beginnings of the texts that stand at these places in a dataset, each in one line."""
+    found: dict[int, str] = {}
+    with open_parquet(folder / "samples.parquet") as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            if wanted := [int(row) for row in rows if start <= row < end]:
+                texts = file.read_row_group(group, columns=["text"]).column(0)
+                found |= {row: " ".join(texts[row - start].as_py().split()) for row in wanted}
+            start = end
+    return [_cut(found[int(row)]) for row in rows]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 3]}..."
+
+
+def _short(value: Any) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,104 @@
+"""What a run says at its start and its end."""
+
+import json
+import logging
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.utilities import rank_zero_only
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..checkpoints.io import read
+from ..data.module import DataModule
+from ..errors import UsageError, short
+from ..training.module import Task
+from .resume import position
+from .settings import changes
+
+log = logging.getLogger(__name__)
+
+
+@rank_zero_only
+def describe(task: Task, data: DataModule, trainer: Trainer, folder: str) -> None:
+    """Say in two lines what is about to run, and where."""
+    model = type(task.model).__name__
+    parameters = sum(parameter.numel() for parameter in task.model.parameters() if parameter.requires_grad)
+    sizes = ", ".join(f"{len(rows)} {name}" for name, rows in data.splits.items())
+    device = trainer.accelerator.name() if hasattr(trainer.accelerator, "name") else "cpu"
+    log.info(f"{model}, {parameters:,} parameters, on {trainer.world_size} x {device}; {short(data.dir)}: {sizes}")
+    log.info(f"Run: {short(folder)}")
+
+
+@rank_zero_only
+def describe_resumed(path: str, config: Any) -> None:
+    """Say in a line from where a run goes on, and in another what has changed in its configuration."""
+    checkpoint = read(path, mmap=True)
+    if not {"loops", "resume"} <= checkpoint.keys():
+        raise UsageError(f"resume={path}: it holds no more than weights; init={path} begins with them")
+    log.info("Resuming from %s, %s", short(path), position(checkpoint))
+    changed = changes(checkpoint["hyper_parameters"], config)
+    if changed:
+        log.info("Changed since: %s", ", ".join(changed))
+    if any(name.startswith("optimizer.lr ") for name in changed) and not config["checkpoint_io"]["load"]["exclude"]:
+        log.warning("The learning rate stays that of the checkpoint; checkpoint_io=new_learning_rate takes the new one")
+    if checkpoint["resume"]["epochs"] == config["trainer"]["max_epochs"] and checkpoint["resume"]["epoch_is_ending"]:
+        log.info("It has finished; trainer.max_epochs=<more> would let it go on")
+
+
+def inspect(path: Path) -> None:
+    """Print where training stood when the checkpoint at `path` was saved, and what it had reached."""
+    checkpoint = read(path, mmap=True)
+    if "resume" not in checkpoint:
+        raise UsageError(f"inspect={path}: it holds no more than weights")
+    config, resume = checkpoint["hyper_parameters"], checkpoint["resume"]
+    trainer, data = config["trainer"], checkpoint[config["data"]["_target_"].rpartition(".")[2]]
+    per_epoch = -(-resume["batches"][1] // trainer["accumulate_grad_batches"])
+    steps = trainer["max_steps"] if trainer["max_steps"] > 0 else trainer["max_epochs"] * per_epoch
+    interrupted = checkpoint.get("interrupted")
+    rows = {
+        "checkpoint": short(path),
+        "data": f"{config['data']['dir']}, MD5 {data['md5']}" if data.get("md5") else config["data"]["dir"],
+        "saved": f"{datetime.fromtimestamp(path.stat().st_mtime):%Y-%m-%d %H:%M:%S}",
+        "at": position(checkpoint),
+        "left": f"{max(0, steps - checkpoint['global_step'])} of {steps} steps",
+        "interrupted": f"by {interrupted['by']} in {interrupted['in']}" if interrupted else "no",
+        "learning rate": ", ".join(
+            f"{group['lr']:g}" for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]
+        ),
+        "parameters": f"{sum(value.numel() for value in checkpoint['state_dict'].values()):,}",
+    } | {name: f"{value:.4f}" for name, value in sorted(resume["metrics"].items()) if "/" in name}
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def read_metrics(path: str | Path) -> dict[str, float]:
+    """Return what `write_metrics` wrote to `path`."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+@rank_zero_only
+def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str | Path | None) -> None:
+    """Print the metrics, and write them to `path` in full precision; name the checkpoint, if there is one."""
+    Path(path).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("metric")
+    splits = list(dict.fromkeys(name.split("/")[0] for name in metrics))
+    for split in splits:
+        table.add_column(split, justify="right")
+    for metric in dict.fromkeys(name.split("/")[1] for name in metrics):
+        values = [metrics.get(f"{split}/{metric}") for split in splits]
+        table.add_row(metric, *(f"{value:.4f}" if value is not None else "" for value in values))
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+    print(f"Metrics:    {short(path)}")
+    if checkpoint:
+        print(f"Checkpoint: {short(checkpoint)}")
+        page = Path(checkpoint).with_suffix(".md")
+        if page.is_file() and page.stat().st_mtime >= Path(checkpoint).stat().st_mtime:
+            print(f"Report:     {short(page)}")

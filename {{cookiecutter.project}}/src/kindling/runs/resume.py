@@ -1,0 +1,125 @@
+"""What `resume=` means: which run goes on, from which checkpoint, and with which options."""
+
+import sys
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import yaml
+
+from ..errors import UsageError, did_you_mean, short
+from ..overrides import is_override, key, quote, value_of
+from .settings import FOR_ONE_START
+
+
+def resumed(file: Path, arguments: list[str]) -> list[str]:
+    """Return the arguments with which a run goes on: those that it had, its folder and checkpoint, and the new ones.
+
+    Args:
+        file: The command.
+        arguments: The command line, in which resume=auto, a run's folder or a checkpoint may stand.
+
+    Raises:
+        UsageError: There is nothing to resume, or it can't be resumed.
+    """
+    given = {key(argument): argument for argument in arguments if is_override(argument)}
+    name = value_of(given.get("resume", "resume=null"))
+    if name is None:
+        return arguments
+    if {"-m", "--multirun"} & set(arguments):
+        raise UsageError(f"resume={name}: one run can be resumed at a time; leave out -m")
+    runs = Path(value_of(given.get("paths.runs", f"paths.runs={quote(file.parent / 'runs')}")))
+    folder, checkpoint = _find(str(name), runs, value_of(given.get("paths.run", "paths.run=null")))
+    old = _overrides(folder, checkpoint)
+    if checkpoint:
+        old = [o for o in old if key(o) not in FOR_ONE_START and not key(o).startswith("checkpoint_io.load")]
+    kept = [override for override in old if key(override) not in {*given, "resume", "paths.run"}]
+    new = [argument for argument in arguments if key(argument) != "resume"]
+    if checkpoint and (tuned := [argument for argument in new if key(argument).partition(".")[0] == "tune"]):
+        if name != "auto":
+            raise UsageError(f"{tuned[0]} resume={name}: a run goes on with what it began with; leave out tune")
+        new = [argument for argument in new if argument not in tuned]  # of a job always started with resume=auto
+    if checkpoint:
+        kept.append(f"resume={quote(checkpoint)}")
+    elif folder and folder.is_dir():
+        print(f"{file.name}: {short(folder)} has no checkpoint yet; it begins anew", file=sys.stderr)
+    if folder and "paths.run" not in given:
+        kept.append(f"paths.run={quote(folder)}")
+    return kept + new
+
+
+def position(checkpoint: dict[str, Any]) -> str:
+    """Return where training stood when `checkpoint` was saved, in a few words."""
+    trainer, resume = checkpoint["hyper_parameters"]["trainer"], checkpoint["resume"]
+    batch, batches = resume["batches"]
+    ended = resume["epoch_is_ending"] or batch == batches
+    end = f"/{trainer['max_epochs']}" if (trainer["max_epochs"] or -1) > 0 else ""
+    place = (
+        f"the end of epoch {resume['epochs']}{end}"
+        if ended
+        else f"epoch {resume['epochs']}{end}, batch {batch}/{batches}"
+    )
+    return f"{place}, step {checkpoint['global_step']}"
+
+
+def _find(name: str, runs: Path, run: str | None) -> tuple[Path | None, Path | None]:
+    """Return the run's folder, if it has one, and its checkpoint, if it has one."""
+    if name == "auto":
+        if run and not Path(run).is_dir():
+            return Path(run), None  # the first start of a job that is always started with resume=auto
+        folder = Path(run) if run else _newest(runs)
+        return folder, newest_checkpoint(folder)
+    path = Path(name)
+    if path.is_file():
+        folder = path.absolute().parent.parent
+        return (folder if Path(folder, ".hydra").is_dir() else None), path.absolute()
+    if path.is_dir() and (Path(path, ".hydra").is_dir() or Path(path, "checkpoints").is_dir()):
+        return path.absolute(), newest_checkpoint(path.absolute())
+    nearby = [str(other) for other in path.parent.glob("*")] if path.parent.is_dir() else []
+    raise UsageError(
+        f"resume={name}: no such run{did_you_mean(name, nearby)}; auto, a run's folder or a .ckpt file is expected"
+    )
+
+
+def _newest(runs: Path) -> Path:
+    folders = {path.parent for path in runs.rglob(".hydra")}
+    if not folders:
+        raise UsageError(f"resume=auto: there is no run in {short(runs)}; train a model first")
+    return max(folders, key=_last_sign).absolute()
+
+
+def _last_sign(folder: Path) -> float:
+    files = [Path(folder, ".hydra", "overrides.yaml"), *folder.glob("checkpoints/*.ckpt")]
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the whole checkpoint of the latest step in a run's folder, `last.ckpt` before others of that step."""
+    from ..checkpoints.io import read  # here, as --help does without torch
+
+    steps, files = {}, list(folder.glob("checkpoints/*.ckpt"))
+    for path in files:
+        try:
+            steps[path] = read(path, mmap=True)["global_step"]
+        except UsageError:
+            print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
+    for path in sorted(steps, key=lambda path: (steps[path], path.name == "last.ckpt"), reverse=True):
+        try:
+            with ZipFile(path) as file:
+                if file.testzip() is None:  # to its last byte, which torch does not look at
+                    return path
+        except BadZipFile:
+            pass
+        print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
+    if files:
+        raise UsageError(f"{short(folder)}: every checkpoint is damaged; begin anew without resume")
+    return None
+
+
+def _overrides(folder: Path | None, checkpoint: Path | None) -> list[str]:
+    if checkpoint:
+        from ..checkpoints.io import read
+
+        return read(checkpoint, mmap=True)["hyper_parameters"].get("overrides", [])
+    file = Path(folder or "", ".hydra", "overrides.yaml")
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if folder and file.is_file() else []

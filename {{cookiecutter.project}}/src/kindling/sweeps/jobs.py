@@ -1,0 +1,184 @@
+"""The jobs of a sweep, of which any process that sees its folder may take some."""
+
+import json
+import os
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from ..files import new_file
+from ..runs.folder import outer_rank
+from .lock import Lock, try_lock
+
+INTERRUPTED = (128 + 2, 128 + 10, 128 + 15)  # exit codes of a job that has saved, and is to go on later
+
+
+@dataclass
+class Job:
+    """A job that this process has taken.
+
+    Args:
+        number: Its number, which names its folder.
+        overrides: Its options.
+        folder: Its run's folder.
+        lock: Held by whoever works on it.
+    """
+
+    number: int
+    overrides: list[str]
+    folder: Path
+    lock: Lock
+
+    @property
+    def arguments(self) -> list[str]:
+        """Its command line: that of a single run, which begins or goes on."""
+        folder = str(self.folder).replace("\\", "\\\\").replace("'", "\\'")
+        return [*self.overrides, f"paths.run='{folder}'", "resume=auto"]
+
+
+class Jobs(ABC):
+    """The jobs of a sweep, in its folder, which all who work on them share.
+
+    Args:
+        folder: The sweep's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / ".locks").mkdir(parents=True, exist_ok=True)
+        self.guard = FileLock(folder / ".locks" / "all")
+
+    @abstractmethod
+    def take(self) -> Job | None:
+        """Return a job that waits, or whose process died, for this process to do; None if there is none."""
+
+    @abstractmethod
+    def end(self, job: Job, code: int) -> None:
+        """Note how a job that this process took has ended, by its exit code, and give it up."""
+
+    @abstractmethod
+    def left(self) -> int:
+        """Return how many jobs have not ended, running ones included."""
+
+    @abstractmethod
+    def idle(self) -> int:
+        """Return how many of those nobody works on."""
+
+    @abstractmethod
+    def news(self) -> list[str]:
+        """Return a line for each job that has ended since this was last called, whoever did it."""
+
+    def lock(self, number: int) -> Lock | None:
+        return try_lock(self.folder / ".locks" / str(number))
+
+    def is_free(self, number: int) -> bool:
+        """Whether nobody works on a job."""
+        if lock := self.lock(number):
+            lock.release()
+        return lock is not None
+
+    def error(self, job: Job, code: int) -> str:
+        """Return why a job has failed, in a line, and see that its folder tells it, too."""
+        file = job.folder / "error.txt"
+        if code < 0 or not file.is_file():
+            how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            hint = "; was there enough memory?" if code == -9 else ""
+            job.folder.mkdir(parents=True, exist_ok=True)
+            with file.open("a", encoding="utf-8") as appended:
+                appended.write(f"The process was {how}{hint}\n" if code < 0 else f"The process {how}\n")
+        return last_error(file)
+
+
+class Listed(Jobs):
+    """Jobs whose options are known from the beginning: every combination of a plain multirun.
+
+    Args:
+        folder: The sweep's.
+        overrides: The options of each.
+        again: Whether jobs that have failed before are tried once more.
+    """
+
+    def __init__(self, folder: Path, overrides: list[list[str]], again: bool) -> None:
+        super().__init__(folder)
+        self.overrides = overrides
+        self._told = {number for number in range(len(overrides)) if self._finished(number)}
+        for number in range(len(overrides)) if again else ():
+            (folder / str(number) / "error.txt").unlink(missing_ok=True)
+
+    def take(self) -> Job | None:
+        with self.guard:
+            for number, overrides in enumerate(self.overrides):
+                if not self._ended(number) and (lock := self.lock(number)):
+                    if not self._ended(number):
+                        return Job(number, overrides, self.folder / str(number), lock)
+                    lock.release()
+        return None
+
+    def end(self, job: Job, code: int) -> None:
+        if code not in (0, *INTERRUPTED):
+            self.error(job, code)
+        job.lock.release()
+
+    def left(self) -> int:
+        return sum(not self._ended(number) for number in range(len(self.overrides)))
+
+    def idle(self) -> int:
+        return sum(not self._ended(number) and self.is_free(number) for number in range(len(self.overrides)))
+
+    def news(self) -> list[str]:
+        ended = [number for number in range(len(self.overrides)) if number not in self._told and self._ended(number)]
+        self._told.update(ended)
+        return [f"#{number} {self._how(number)}  {' '.join(self._own(number))}" for number in ended]
+
+    def _how(self, number: int) -> str:
+        file = self.folder / str(number) / "error.txt"
+        return "finished" if self._finished(number) else f"failed: {last_error(file)}"
+
+    def _own(self, number: int) -> list[str]:
+        """Return the options that not all jobs share."""
+        return [line for line in self.overrides[number] if not all(line in others for others in self.overrides)]
+
+    def _finished(self, number: int) -> bool:
+        return (self.folder / str(number) / "metrics.json").is_file()
+
+    def _ended(self, number: int) -> bool:
+        return self._finished(number) or (self.folder / str(number) / "error.txt").is_file()
+
+
+def last_error(file: Path) -> str:
+    """Return the line that says what went wrong in a file of tracebacks, the last one's."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "unknown"
+    found = re.findall(r"^(?:[\w.]+\.)?(\w+: .+)", text, re.MULTILINE)
+    line = found[-1] if found and not text.splitlines()[-1].startswith("The process") else text.splitlines()[-1]
+    return line.removeprefix("UsageError: ") if text else "unknown"
+
+
+def read_metrics(folder: Path) -> dict[str, float]:
+    """Return what a finished run has reached, and the numbers of its record."""
+    found: dict[str, float] = {}
+    for name in ("run.json", "metrics.json"):
+        try:
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found |= {key: value for key, value in content.items() if isinstance(value, int | float)}
+    return found
+
+
+def announce_job(folder: Path, job: Job | None) -> None:
+    """Tell the other processes that something outside has started together with this one which job they share."""
+    if outer_rank() == 0:
+        with new_file(folder / ".locks" / shared_step()) as new:
+            new.write_text(json.dumps(job.arguments if job else []) + "\n", encoding="utf-8")
+
+
+def shared_step() -> str:
+    """Return a name that the processes share which Slurm has started together."""
+    names = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
+    return "step-" + "-".join(os.environ.get(name, "0") for name in names)

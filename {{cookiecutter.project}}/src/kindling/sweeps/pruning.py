@@ -1,0 +1,54 @@
+import logging
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from ..errors import Pruned
+
+log = logging.getLogger(__name__)
+
+
+class Pruning(Callback):
+    """Report each validation to the study of the sweep that the run belongs to, and end a hopeless trial.
+
+    Outside of a search it does nothing. Of several processes the first decides for all. A search with several
+    objectives prunes nothing.
+
+    Args:
+        dirpath: The run's folder, in that of the sweep.
+        monitor: The metric.
+    """
+
+    def __init__(self, dirpath: str, monitor: str) -> None:
+        self.folder = Path(dirpath)
+        self.monitor = monitor
+        self._trial: Any = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._trial = None
+        if trainer.is_global_zero and (self.folder.parent / "sweep.yaml").is_file():
+            from .study import running_trial  # here, as other runs do without Optuna
+
+            self._trial = running_trial(self.folder)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        hopeless = self._is_hopeless(trainer)
+        if trainer.world_size > 1:
+            hopeless = trainer.strategy.broadcast(hopeless)
+        if hopeless:
+            raise Pruned(f"pruned in epoch {trainer.current_epoch + 1}: {hopeless}")
+
+    def _is_hopeless(self, trainer: Trainer) -> str:
+        """Return why the trial ends, if it does."""
+        value = trainer.callback_metrics.get(self.monitor)
+        if self._trial is None or value is None or len(self._trial.study.directions) > 1:
+            return ""
+        batches, every = trainer.fit_loop.total_batch_idx + 1, trainer.check_val_every_n_epoch or 1
+        validations = batches // (int(trainer.val_check_batch or 1) * every)
+        self._trial.report(float(value), validations)  # again, if the run was resumed: the first report stays
+        if not self._trial.should_prune():
+            return ""
+        return f"{self.monitor} {float(value):.4f} is hopeless beside other trials"

@@ -1,0 +1,1 @@
+"""One training: the module, the trainer, its processes and its random numbers."""

@@ -1,0 +1,167 @@
+"""The Lightning trainer, counted in GPUs."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.profilers import AdvancedProfiler, PassThroughProfiler, PyTorchProfiler, SimpleProfiler
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from ..checkpoints.carry_over import Resume
+from ..checkpoints.io import CheckpointIO, read
+from ..checkpoints.last import LastCheckpoint
+from ..errors import Interrupted, UsageError
+from ..runs.resume import position
+from .seeds import Seeds
+
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+NOTHING = nullcontext()
+HOOKS_OF_A_STEP = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
+
+# Which devices there are, where weights come from: `report.describe` and the commands say it in fewer words.
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # between Lightning 2.6 and torch 2.13
+warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")  # see evaluate_best
+warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it asks where to begin, see `Loader`
+warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of a run that is resumed
+warnings.filterwarnings("ignore", ".*`srun` command is available")  # one process needs none
+warnings.filterwarnings("ignore", ".*does not have many workers")  # nor gains from them, see configs/data/base
+warnings.filterwarnings("ignore", ".*all_gather is deprecated")  # between Lightning 2.6 and torch 2.13
+warnings.filterwarnings("ignore", ".*smaller than the logging interval")  # metrics of an epoch are logged all the same
+
+
+class NoProfiler(PassThroughProfiler):
+    """Measure nothing, at less cost: Lightning's makes a context manager for every call of a hook, 67 a step."""
+
+    def profile(self, action_name: str) -> AbstractContextManager:  # type: ignore[override]
+        return NOTHING
+
+
+def build_trainer(
+    gpus: int | str = "auto",
+    seed: int = 0,
+    reseed: str = "batch",
+    checkpoint_io: CheckpointIO | None = None,
+    callbacks: Sequence[Callback] = (),
+    **options: Any,
+) -> Trainer:
+    """Return a trainer on `gpus` GPUs of this machine, whose training can be interrupted. Several train with DDP.
+
+    Args:
+        gpus: Number of GPUs; zero trains on the CPU, "auto" on one GPU (or another accelerator) if there is one.
+        seed: Seed of the random numbers of training.
+        reseed: "batch", "epoch" or "run": see `Seeds`.
+        checkpoint_io: What checkpoints hold and what a resumed run takes from them.
+        callbacks: Callbacks besides `Seeds` and `Resume`, which come first.
+        **options: Arguments of `pytorch_lightning.Trainer`; `accelerator` and `devices` win over `gpus`. A profiler's
+            report goes to `default_root_dir`.
+
+    Raises:
+        UsageError: The machine has fewer GPUs, or the trainer does not take an option.
+    """
+    if gpus == "auto":
+        device: dict[str, Any] = {"accelerator": "auto", "devices": 1}
+    elif gpus == 0:
+        device = {"accelerator": "cpu", "devices": 1}
+    else:
+        device = {"accelerator": "gpu", "devices": gpus}
+        if options.get("accelerator") is None:
+            _check_gpus(gpus)
+    options = {name: value for name, value in options.items() if value is not None or name not in device}
+    # In half precision cuDNN makes a plan for every shape of attention, and batches of texts have hundreds of them: the
+    # first epoch of BERT took 31 s on an H200, and 2.9 s without.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    options["profiler"] = options.get("profiler") or NoProfiler()
+    if options["profiler"] in PROFILERS:  # into the run's folder, instead of a log that nobody reads
+        folder = options.get("default_root_dir")
+        options["profiler"] = PROFILERS[options["profiler"]](dirpath=folder, filename="profile")
+    plugins = options.pop("plugins", None) or []
+    # `last.ckpt` holds the states of the other callbacks, which have to have seen the same epoch.
+    callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, LastCheckpoint))
+    # The data module's own sampler shares the batches out among the processes.
+    try:
+        trainer = Trainer(
+            **device | {"use_distributed_sampler": False} | options,
+            callbacks=[Seeds(seed, reseed), Resume(), *callbacks],
+            plugins=[checkpoint_io or CheckpointIO(), *plugins],
+        )
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UsageError(f"trainer: {' '.join(str(error).split())}") from None
+    _drop_empty_hooks(trainer)
+    return trainer
+
+
+def _drop_empty_hooks(trainer: Trainer) -> None:
+    """Spare Lightning the calls of those hooks of a step that do nothing; it passes over what it can't call."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for hook in HOOKS_OF_A_STEP:
+            if getattr(type(callback), hook) is getattr(Callback, hook) and hook not in vars(callback):
+                setattr(callback, hook, None)
+
+
+def _check_gpus(gpus: int | str) -> None:
+    found = torch.cuda.device_count() or int(torch.backends.mps.is_available())
+    if not isinstance(gpus, int) or gpus < 0:
+        raise UsageError(f"trainer.gpus={gpus}: expected auto or a number from 0 to {found}")
+    if gpus > found:
+        have = "no GPU" if found == 0 else f"{found} GPU{'s' if found > 1 else ''}"
+        raise UsageError(f"trainer.gpus={gpus}: this machine has {have}; use trainer.gpus={found}")
+
+
+def fit(
+    trainer: Trainer, task: LightningModule, data: LightningDataModule, checkpoint: str | Path | None = None
+) -> str | None:
+    """Train, in a notebook say, and return where a Ctrl-C stopped it, or None at the end.
+
+    Trainer, task and data can then be looked at and changed; called again, this goes on with them as they are.
+
+    Args:
+        trainer: What `build_trainer` returned; `LastCheckpoint` has to be among its callbacks.
+        task: The task.
+        data: Its data.
+        checkpoint: A checkpoint to go on from.
+    """
+    if checkpoint is None and trainer.interrupted:
+        last = next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
+        trainer.save_checkpoint(checkpoint := last.path)
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
+    except Interrupted as interrupted:
+        return position(read(interrupted.checkpoint, mmap=True))
+    return None
+
+
+def evaluate_best(
+    trainer: Trainer, task: LightningModule, data: LightningDataModule
+) -> tuple[dict[str, float], str | None]:
+    """Return the validation and test metrics of the best checkpoint of a training, and its path.
+
+    If training ended before the first validation, the weights as they are become the checkpoint. Without a checkpoint
+    callback (`+trainer.enable_checkpointing=false`) they are evaluated and there is no path.
+    """
+    callback, path = trainer.checkpoint_callback, None
+    if isinstance(callback, ModelCheckpoint):
+        path = callback.best_model_path
+        if not path:
+            trainer.save_checkpoint(path := f"{callback.dirpath}/last.ckpt")
+    # A checkpoint holds averaged weights already; the callback would swap them for those that training ended with.
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks[:] = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]
+    val = trainer.validate(task, datamodule=data, ckpt_path=path, verbose=False)
+    test = trainer.test(task, datamodule=data, ckpt_path=path, verbose=False)
+    # One dictionary each, but none with trainer.limit_test_batches=0.
+    return {name: value for metrics in (*val, *test) for name, value in metrics.items()}, path

@@ -1,0 +1,1 @@
+"""Options that are found before training: the learning rate and the batch size."""

@@ -1,1 +1,0 @@
-"""Who keeps track of a run, besides the CSV file."""

@@ -1,1 +1,0 @@
-"""Search over hyperparameters: what a sweep tries, and what it ends with."""

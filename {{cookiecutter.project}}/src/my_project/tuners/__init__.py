@@ -1,1 +1,0 @@
-"""What finds the value of an option before training."""
