@@ -7,31 +7,22 @@ python evaluate.py inspect=last                                        where tra
 """
 
 import hydra
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from kindling.cli.command import command
+from kindling.launch import launch
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Return the metrics of the checkpoint on the test split of the data that it was trained on."""
     # Imported here, so that --help does not wait for torch.
-    from kindling.checkpoints.load import find_checkpoint, load_data, load_task
-    from kindling.reports.report import Report
-    from kindling.runs.console import read_metrics, write_metrics
-    from kindling.training.processes import run_processes, starts_processes
+    from kindling.runs.console import write_metrics
+    from kindling.training.build import load
 
-    path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
-    task = load_task(path)
-    trainer = instantiate(cfg.trainer, precision=task.hparams["trainer"]["precision"])
-    if starts_processes(trainer):
-        run_processes(cfg, trainer)
-        return read_metrics(path.parent / "evaluation.json")
-    if cfg.report:
-        trainer.callbacks.append(Report(path.parent))
-    (test,) = trainer.test(task, load_data(path, cfg.paths.root), verbose=False)
-    write_metrics(test, path.parent / "evaluation.json", path)
-    return test
+    data, task, trainer, checkpoint = load(cfg)
+    (metrics,) = trainer.test(task, data, verbose=False)
+    write_metrics(metrics, checkpoint.parent / "evaluation.json", checkpoint)
+    return metrics
 
 
 @command
@@ -44,7 +35,7 @@ def main(cfg: DictConfig) -> None:
 
         inspect(find_checkpoint(cfg.inspect, cfg.paths.runs, "inspect"))
     else:
-        evaluate(cfg)
+        launch(evaluate, cfg)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 import torch
 from commands import ROOT, Command, run
 from interruption import SHORT, at_step, hang, rows, same, wait
-from kindling.training.module import Task
+from my_project.tasks import Task
 from processes import Process
 
 

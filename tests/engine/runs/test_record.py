@@ -17,7 +17,7 @@ import yaml
 from commands import ROOT, Command
 from interruption import at_step, wait
 from kindling.runs.origin import describe_code, installed_packages
-from kindling.training.module import Task
+from my_project.tasks import Task
 from processes import Process
 
 SHORT = ["model=bow", "data.batch_size=24", "trainer.max_epochs=3", "logger=[csv]"]

@@ -18,8 +18,8 @@ from kindling.checkpoints import last as last_checkpoint
 from kindling.checkpoints.carry_over import Resume
 from kindling.data.file import TextFile
 from kindling.data.module import Batch, DataModule, Inputs, Loader, Split
-from kindling.training.module import Task
 from kindling.training.seeds import Seeds
+from my_project.tasks import Task
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger

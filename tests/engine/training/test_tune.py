@@ -11,7 +11,7 @@ import yaml
 from commands import Command
 from interruption import same
 from kindling.runs.read import read_run
-from kindling.training.module import Task
+from my_project.tasks import Task
 from PIL import Image
 from processes import Process
 

@@ -1,40 +1,81 @@
-"""Tasks: what to minimise and what to measure. A task is the only LightningModule in the project."""
+"""What is learned: LightningModules as Lightning's documentation has them. Change the loss, log one more value here."""
 
 from typing import Any
 
-from torch import Tensor
+from kindling.data.batch import Batch
+from kindling.training.module import Module
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
 
-from kindling.data.module import DataModule, Inputs
-from kindling.errors import UsageError
-from kindling.training.module import Task
+
+class Task(Module):
+    """Fit `model` to minimize `loss`, and measure `metrics` on the validation and test splits.
+
+    Args:
+        model: Maps the inputs of a batch, given as keyword arguments, to an output of shape (B, ...).
+        loss: Maps (output, target) to a scalar.
+        metrics: Updated with (output, target); logged as `val/<name>` and `test/<name>`.
+        **training: Optimizer, scheduler and whether to compile; see `kindling.training.module.Module`.
+    """
+
+    def __init__(self, model: nn.Module, loss: nn.Module, metrics: MetricCollection, **training: Any) -> None:
+        super().__init__(**training)
+        self.model = model
+        self.loss = loss
+        self.val_metrics = metrics.clone(prefix="val/")
+        self.test_metrics = metrics.clone(prefix="test/")
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.model(**inputs)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self.loss(self(batch.inputs), batch.target)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.size)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        output = self(batch.inputs)
+        self.log("val/loss", self.loss(output, batch.target), prog_bar=True, batch_size=batch.size)
+        self.val_metrics.update(output, batch.target)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.val_metrics, prog_bar=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        output = self(batch.inputs)
+        self.log("test/loss", self.loss(output, batch.target), batch_size=batch.size)
+        self.test_metrics.update(output, batch.target)
+        return self.interpret(output)
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict(self.test_metrics)
+
+    def predict_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
+        return self.interpret(self(batch.inputs))
+
+    def interpret(self, output: Tensor) -> Tensor:
+        """Return the predictions that an output of the model means."""
+        return output
 
 
 class Classification(Task):
-    """A task whose model returns one logit per class; predictions are probabilities."""
+    """A task whose model returns one logit per class; predictions are probabilities of shape (B, C)."""
 
     def interpret(self, output: Tensor) -> Tensor:
         return output.softmax(dim=-1)
 
-    def describe(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
-        probabilities = prediction.tolist()
-        return {"prediction": classes[int(prediction.argmax())]} | {
-            f"probability_{name}": value for name, value in zip(classes, probabilities, strict=True)
-        }
-
-    def output_shape(self, data: DataModule, target: Tensor) -> tuple[int, ...]:
-        return len(target), len(data.classes)
+    def row(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
+        """Return the columns that a row of predictions gets."""
+        probabilities = {f"probability_{name}": value for name, value in zip(classes, prediction.tolist(), strict=True)}
+        return {"prediction": classes[int(prediction.argmax())]} | probabilities
 
 
 class Regression(Task):
-    """A task whose model returns one number; predictions are those numbers."""
+    """A task whose model returns one number for each sample; predictions are those numbers, of shape (B,)."""
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         return super().forward(inputs).squeeze(-1)
 
-    def describe(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
+    def row(self, prediction: Tensor, classes: list[str]) -> dict[str, Any]:
+        """Return the columns that a row of predictions gets."""
         return {"prediction": prediction.item()}
-
-    def output_shape(self, data: DataModule, target: Tensor) -> tuple[int, ...]:
-        if not target.is_floating_point():
-            raise UsageError("task=regression: the labels of this dataset are classes; use task=classification")
-        return (len(target),)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object, instantiate
+from pytorch_lightning import LightningModule
 
 from ..data.module import DataModule
 from ..errors import UsageError, did_you_mean, short
 from ..project import trusted
-from ..training.module import Task
 from .io import choose, misfits, read
 
 log = logging.getLogger(__name__)
@@ -48,14 +48,14 @@ def find_checkpoint(name: str, runs: str | Path, option: str = "checkpoint") -> 
     return path
 
 
-def load_task(path: str | Path) -> Task:
+def load_task(path: str | Path) -> LightningModule:
     """Rebuild the task that wrote the checkpoint at `path`, on the CPU, in evaluation mode.
 
     Raises:
         UsageError: The file is no checkpoint, or its config names what is not trusted.
     """
     checkpoint = read(path, mmap=True)
-    task: Task = _build(checkpoint["hyper_parameters"]["task"], path)
+    task: LightningModule = _build(checkpoint["hyper_parameters"]["task"], path)
     task.load_state_dict(checkpoint["state_dict"])
     task.save_hyperparameters(checkpoint["hyper_parameters"])
     return task.eval()
@@ -78,7 +78,7 @@ def load_data(path: str | Path, root: str | Path = ".") -> DataModule:
     return data
 
 
-def load_weights(task: Task, data: DataModule, path: Path, exclude: list[str]) -> None:
+def load_weights(task: LightningModule, data: DataModule, path: Path, exclude: list[str]) -> None:
     """Give `task` the weights of the checkpoint at `path`, and `data` what its inputs were made with.
 
     Args:

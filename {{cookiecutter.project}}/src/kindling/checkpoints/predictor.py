@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ..data.batch import Batch
 from ..data.readers import Row
 from ..errors import UsageError
 from .load import load_data, load_task
@@ -45,9 +46,10 @@ class Predictor:
             numbers = order[start : start + batch_size]
             inputs = self.data.encode([rows[number] for number in numbers])
             with torch.inference_mode():
-                output = self.task.predict({name: tensor.to(self.device) for name, tensor in inputs.items()})
+                batch = Batch({name: tensor.to(self.device) for name, tensor in inputs.items()}, None, len(numbers))
+                output = self.task.predict_step(batch, 0)
             for number, prediction in zip(numbers, output.float().cpu(), strict=True):
-                predictions[number] = self.task.describe(prediction, self.data.classes)
+                predictions[number] = self.task.row(prediction, self.data.classes)
         return [predictions[number] for number in range(len(rows))]
 
     def predict(

@@ -15,12 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 from ..errors import UsageError, short
 from ..seeding import seeded
 from . import store as dataset
+from .batch import Batch
 from .sampler import BucketSampler, Rows
 
 log = logging.getLogger(__name__)
 
 Inputs = dict[str, Tensor]
-Batch = tuple[Inputs, Tensor]  # (keyword arguments of the model, target)
 
 
 class DataModule(LightningDataModule):
@@ -227,9 +227,8 @@ class DataModule(LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         # Lightning searches a batch for tensors; this one is known.
-        inputs, target = batch
-        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
-        return inputs, target.to(device, non_blocking=True)
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.inputs.items()}
+        return Batch(inputs, batch.target.to(device, non_blocking=True), batch.size)
 
     def _sampler(self, split: str) -> BucketSampler:
         return BucketSampler(
@@ -280,9 +279,9 @@ class Loader(DataLoader[Batch]):
             yield from super().__iter__()
             return
         fed.clear()
-        for inputs, target, rows in super().__iter__():
+        for batch, rows in super().__iter__():
             fed.append(rows)
-            yield inputs, target
+            yield batch
 
 
 class Split(Dataset[Batch]):
@@ -310,7 +309,9 @@ class Split(Dataset[Batch]):
                 inputs = self.data.augment(inputs)
         target = self.data.targets[torch.from_numpy(rows)]
         target = target if target.is_floating_point() else target.long()
-        return (inputs, target) if self.fed is None else (inputs, target, rows)  # type: ignore[return-value]
+        counts = not isinstance(index, Rows) or index.counts
+        batch = Batch(inputs, target, len(rows) if counts else 0)
+        return batch if self.fed is None else (batch, rows)  # type: ignore[return-value]
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -15,6 +15,7 @@ class Rows(NamedTuple):
     epoch: int
     batch: int
     rank: int
+    counts: bool = True  # a process for which a batch has no row gets one that does not
 
 
 class BucketSampler(Sampler[Rows]):
@@ -79,7 +80,8 @@ class BucketSampler(Sampler[Rows]):
         parts = [rows[self.rank :: self.num_ranks] for rows in batches]
         self.weights = [len(part) * self.num_ranks / len(rows) for part, rows in zip(parts, batches, strict=True)]
         mine = [part if len(part) else rows[:1] for part, rows in zip(parts[start:], batches[start:], strict=True)]
-        return map(Rows, mine, itertools.repeat(epoch), itertools.count(start), itertools.repeat(self.rank))
+        counts = map(bool, self.weights[start:])
+        return map(Rows, mine, itertools.repeat(epoch), itertools.count(start), itertools.repeat(self.rank), counts)
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         generator = np.random.default_rng([self.seed, epoch])

@@ -16,7 +16,6 @@ from ..errors import Interrupted, UsageError
 from ..files import new_file
 from ..loggers.publish import publish_image, publish_table
 from ..runs.history import Best, History
-from ..training.module import Task
 from .outcomes import Outcomes, decide, write_table
 from .page import Summary, describe_data, hyperparameters, run_name
 
@@ -147,7 +146,7 @@ class Report(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if isinstance(pl_module, Task) and (decided := decide(pl_module.interpret(outputs))):
+        if hasattr(pl_module, "row") and isinstance(outputs, torch.Tensor) and (decided := decide(outputs)):
             self._decided.append(decided)
 
     @_without_harm

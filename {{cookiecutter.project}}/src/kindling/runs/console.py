@@ -7,16 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ..checkpoints.io import read
-from ..data.module import DataModule
 from ..errors import UsageError, short
-from ..training.module import Task
 from .resume import position
 from .settings import changes
 
@@ -24,13 +22,15 @@ log = logging.getLogger(__name__)
 
 
 @rank_zero_only
-def describe(task: Task, data: DataModule, trainer: Trainer, folder: str) -> None:
+def describe(task: LightningModule, data: LightningDataModule, trainer: Trainer, folder: str) -> None:
     """Say in two lines what is about to run, and where."""
-    model = type(task.model).__name__
-    parameters = sum(parameter.numel() for parameter in task.model.parameters() if parameter.requires_grad)
-    sizes = ", ".join(f"{len(rows)} {name}" for name, rows in data.splits.items())
+    model: Any = getattr(task, "model", task)
+    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    sizes = ", ".join(f"{len(rows)} {name}" for name, rows in getattr(data, "splits", {}).items())
+    where = short(data.dir) if hasattr(data, "dir") else type(data).__name__
     device = trainer.accelerator.name() if hasattr(trainer.accelerator, "name") else "cpu"
-    log.info(f"{model}, {parameters:,} parameters, on {trainer.world_size} x {device}; {short(data.dir)}: {sizes}")
+    told = f"{where}: {sizes}" if sizes else where
+    log.info(f"{type(model).__name__}, {parameters:,} parameters, on {trainer.world_size} x {device}; {told}")
     log.info(f"Run: {short(folder)}")
 
 

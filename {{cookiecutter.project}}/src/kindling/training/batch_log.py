@@ -42,8 +42,10 @@ class Batches(Callback):
     ) -> None:
         if trainer.is_global_zero:
             # Lightning divides the loss by the number of batches whose gradients it adds up.
-            loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
-            self.write(self._row, loss / getattr(pl_module, "weight", 1.0))
+            loss = (
+                outputs.get("loss") if isinstance(outputs, dict) else None
+            )  # a module that steps itself may return none
+            self.write(self._row, None if loss is None else float(loss) * trainer.accumulate_grad_batches)
 
     def rewind(self, step: int) -> None:
         """Forget the batches of optimizer step `step` and later ones: training is about to make that step."""

@@ -25,6 +25,7 @@ from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import Interrupted, ProcessFailed, Pruned, UsageError
@@ -65,6 +66,15 @@ def starts_processes(trainer: Any) -> bool:
             "or srun on each of them, as docs/scaling.md shows"
         )
     return True
+
+
+def trainer_of_processes(config: DictConfig) -> Any:
+    """Return a trainer without callbacks and loggers if it needs processes that nothing has started, else None."""
+    alone = {"gpus": ("auto", 0, 1), "devices": (None, 1), "num_nodes": (None, 1), "strategy": (None, "auto")}
+    if all(config.get(name, values[0]) in values for name, values in alone.items()):
+        return None
+    trainer = instantiate(config, logger=[], callbacks=[])
+    return trainer if starts_processes(trainer) else None
 
 
 def run_processes(cfg: DictConfig, trainer: Any) -> None:

@@ -9,16 +9,21 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.profilers import AdvancedProfiler, PassThroughProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..checkpoints.carry_over import Resume
 from ..checkpoints.io import CheckpointIO, read
 from ..checkpoints.last import LastCheckpoint
+from ..checkpoints.takeover import Takeover
 from ..errors import Interrupted, UsageError
 from ..runs.resume import position
+from .compiling import Compile
+from .logs import Logs
+from .position import Position
 from .seeds import Seeds
+from .shares import Shares
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 NOTHING = nullcontext()
@@ -96,11 +101,13 @@ def build_trainer(
     try:
         trainer = Trainer(
             **device | {"use_distributed_sampler": False} | options,
-            callbacks=[Seeds(seed, reseed), Resume(), *callbacks],
+            callbacks=[Seeds(seed, reseed), Resume(), Takeover(), Position(), Logs(), Compile(), *callbacks],
             plugins=[checkpoint_io or CheckpointIO(), *plugins],
         )
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UsageError(f"trainer: {' '.join(str(error).split())}") from None
+    if trainer.world_size > 1:
+        trainer.callbacks.insert(1, Shares())  # type: ignore[attr-defined]
     _drop_empty_hooks(trainer)
     return trainer
 
@@ -143,25 +150,3 @@ def fit(
     except Interrupted as interrupted:
         return position(read(interrupted.checkpoint, mmap=True))
     return None
-
-
-def evaluate_best(
-    trainer: Trainer, task: LightningModule, data: LightningDataModule
-) -> tuple[dict[str, float], str | None]:
-    """Return the validation and test metrics of the best checkpoint of a training, and its path.
-
-    If training ended before the first validation, the weights as they are become the checkpoint. Without a checkpoint
-    callback (`+trainer.enable_checkpointing=false`) they are evaluated and there is no path.
-    """
-    callback, path = trainer.checkpoint_callback, None
-    if isinstance(callback, ModelCheckpoint):
-        path = callback.best_model_path
-        if not path:
-            trainer.save_checkpoint(path := f"{callback.dirpath}/last.ckpt")
-    # A checkpoint holds averaged weights already; the callback would swap them for those that training ended with.
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    callbacks[:] = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]
-    val = trainer.validate(task, datamodule=data, ckpt_path=path, verbose=False)
-    test = trainer.test(task, datamodule=data, ckpt_path=path, verbose=False)
-    # One dictionary each, but none with trainer.limit_test_batches=0.
-    return {name: value for metrics in (*val, *test) for name, value in metrics.items()}, path

@@ -1,10 +1,9 @@
 from typing import Any
 
-from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
-
 from kindling.errors import UsageError, did_you_mean
 from kindling.startup import import_transformers
+from torch import Tensor, nn
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
 import_transformers()
 

@@ -16,7 +16,8 @@ from ...errors import UsageError
 from ...files import new_file
 from ...overrides import key
 from ...runs.folder import outer_rank
-from ..module import Task
+from .. import preflight
+from ..module import Module
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ TRIAL: dict[str, Any] = {
     **{"limit_val_batches": 0, "val_check_interval": 1.0, "num_sanity_val_steps": 0},
 }
 
-Trial = Callable[..., tuple[DataModule, Task, Trainer]]
+Trial = Callable[..., tuple[DataModule, Module, Trainer]]
 
 
 class Tuner(Protocol):
@@ -77,14 +78,14 @@ def as_if_given(overrides: Sequence[str], found: dict[str, Any]) -> list[str]:
 
 def _trial(
     cfg: DictConfig, steps: int, callbacks: Sequence[Callback], **options: Any
-) -> tuple[DataModule, Task, Trainer]:
+) -> tuple[DataModule, Module, Trainer]:
     seed_everything(cfg.seed, workers=True, verbose=False)
     data, task = instantiate(cfg.data), instantiate(cfg.task)
     trainer = instantiate(cfg.trainer, **TRIAL | options, max_steps=steps, callbacks=[])
     trainer.callbacks.extend(callbacks)
     if cfg.init:
         load_weights(task, data, find_checkpoint(cfg.init, cfg.paths.runs, "init"), cfg.checkpoint_io.load.exclude)
-    task.check(data, cfg.monitor)
+    preflight.check(task, data, trainer, cfg.monitor)
     return data, task, trainer
 
 

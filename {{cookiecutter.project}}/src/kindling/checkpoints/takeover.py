@@ -1,0 +1,80 @@
+"""What a resumed run takes over of a checkpoint: all of it, or the parts that were asked for."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from ..errors import UsageError
+from .io import CheckpointIO, fill, misfits
+
+
+class Takeover(Callback):
+    """Choose among the parts of a checkpoint before Lightning takes them over, for any module.
+
+    What was left out keeps the state that the configuration gives it. Weights that do not fit are refused in one line.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit" or "on_load_checkpoint" in vars(pl_module):
+            return
+        # Lightning loads the weights right after it has called this, and before it asks any callback.
+        load = _Before(pl_module.on_load_checkpoint, lambda checkpoint: self._choose(trainer, checkpoint))
+        # The configuration is in the checkpoint by then, which it is not when callbacks are asked.
+        save = _Before(pl_module.on_save_checkpoint, lambda checkpoint: _add_architecture(pl_module, checkpoint))
+        vars(pl_module).update(on_load_checkpoint=load, on_save_checkpoint=save)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        for name in ("on_load_checkpoint", "on_save_checkpoint"):
+            vars(pl_module).pop(name, None)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._fill(trainer)
+
+    def _choose(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+        module = trainer.lightning_module
+        # Lightning would load weights of double precision into a model that it is yet to convert.
+        trainer.precision_plugin.convert_module(module)
+        if isinstance(trainer.strategy.checkpoint_io, CheckpointIO):
+            trainer.strategy.checkpoint_io.choose(checkpoint)
+        if checkpoint.get("left_out"):
+            checkpoint["state_dict"] = fill(checkpoint.get("state_dict", {}), module.state_dict())
+            self._loaded = checkpoint
+            if trainer.optimizers:  # of a strategy that loads the weights after it has made them
+                self._fill(trainer)
+        # A strategy that shares the weights out has loaded them by now.
+        if others := misfits(checkpoint.get("state_dict", {}), module.state_dict()):
+            raise UsageError(f"resume: the checkpoint's {others[0]} does not fit this model; resume with the same one")
+
+    def _fill(self, trainer: Trainer) -> None:
+        """Give the optimizers' part of a checkpoint the fresh state of what was left out."""
+        fresh = {
+            "optimizer_states": [optimizer.state_dict() for optimizer in trainer.optimizers],
+            "lr_schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
+        }
+        for name, states in fresh.items() if self._loaded else ():
+            self._loaded[name] = fill(self._loaded.get(name, states), states)
+        self._loaded = {}
+
+
+def _add_architecture(module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    """Add a pretrained model's architecture, so that the checkpoint needs neither its folder nor the hub."""
+    if callable(rebuild := getattr(getattr(module, "model", None), "rebuild", None)):
+        checkpoint["hyper_parameters"]["task"]["model"] |= rebuild()
+
+
+class _Before:
+    """A method of a module with something before it, which a copy of the module shares."""
+
+    def __init__(self, method: Callable[..., None], first: Callable[..., None]) -> None:
+        self.method, self.first = method, first
+
+    def __call__(self, checkpoint: dict[str, Any]) -> None:
+        self.first(checkpoint)
+        self.method(checkpoint)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Before":
+        return self

@@ -1,0 +1,78 @@
+"""From a configuration to objects that train, and from a trained one to its metrics."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
+
+from ..checkpoints.load import find_checkpoint, load_data, load_task, load_weights
+from ..runs.console import describe, describe_resumed, write_metrics
+from ..runs.rerun import describe_rerun
+from . import preflight
+
+
+def build(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Trainer]:
+    """Build the data, the task and the trainer that `cfg` names, check that they fit, and say what is about to run.
+
+    Raises:
+        UsageError: They do not fit, or what they begin with does not.
+    """
+    trainer = instantiate(cfg.trainer)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    data = instantiate(cfg.data)
+    task = instantiate(cfg.task)
+    if cfg.init:
+        load_weights(task, data, find_checkpoint(cfg.init, cfg.paths.runs, "init"), cfg.checkpoint_io.load.exclude)
+    preflight.check(task, data, trainer, cfg.monitor)
+    describe(task, data, trainer, cfg.paths.output)
+
+    # The config travels in the checkpoint, so evaluate and predict need nothing else. Paths in it are relative.
+    portable = OmegaConf.merge(cfg, {"paths": {"root": "."}})
+    config: Any = OmegaConf.to_container(portable, resolve=True)
+    task.save_hyperparameters(config, logger=False)
+    if cfg.resume:
+        describe_resumed(cfg.resume, config)
+    elif cfg.rerun:
+        describe_rerun(cfg.rerun, config, trainer, data)
+    return data, task, trainer
+
+
+def load(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Trainer, Path]:
+    """Rebuild data and task of the checkpoint that `cfg` names; return them, a trainer to test them with, and its path.
+
+    Raises:
+        UsageError: There is no such checkpoint, or it can't be used.
+    """
+    path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
+    task = load_task(path)
+    trainer = instantiate(cfg.trainer, precision=task.hparams["trainer"]["precision"])
+    if cfg.report:
+        from ..reports.report import Report  # here, as an evaluation without one needs no pictures
+
+        trainer.callbacks.append(Report(path.parent))
+    return load_data(path, cfg.paths.root), task, trainer, path
+
+
+def evaluate_best(trainer: Trainer, task: LightningModule, data: LightningDataModule) -> dict[str, float]:
+    """Return the validation and test metrics of the best checkpoint of a training; write them to `metrics.json`.
+
+    If training ended before the first validation, the weights as they are become the checkpoint. Without a checkpoint
+    callback (`+trainer.enable_checkpointing=false`) they are evaluated.
+    """
+    callback, path = trainer.checkpoint_callback, None
+    if isinstance(callback, ModelCheckpoint):
+        path = callback.best_model_path
+        if not path:
+            trainer.save_checkpoint(path := f"{callback.dirpath}/last.ckpt")
+    # A checkpoint holds averaged weights already; the callback would swap them for those that training ended with.
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks[:] = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]
+    val = trainer.validate(task, datamodule=data, ckpt_path=path, verbose=False)
+    test = trainer.test(task, datamodule=data, ckpt_path=path, verbose=False)
+    # One dictionary each, but none with trainer.limit_test_batches=0.
+    metrics = {name: value for found in (*val, *test) for name, value in found.items()}
+    write_metrics(metrics, f"{trainer.default_root_dir}/metrics.json", path)
+    return metrics

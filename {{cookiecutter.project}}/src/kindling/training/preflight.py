@@ -1,0 +1,92 @@
+"""What is checked before training: whether module, data and options fit together. A misfit is one line."""
+
+import inspect
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from torch import Tensor
+
+from ..errors import UsageError
+
+
+def check(task: LightningModule, data: LightningDataModule, trainer: Trainer, monitor: str = "") -> None:
+    """Try the task on two samples, as far as task and data tell enough for it.
+
+    Args:
+        task: Checked if it has a `model` and a `loss`.
+        data: Checked if it has an `example()`, a batch of two samples.
+        trainer: Says among how many processes a batch is shared out.
+        monitor: The metric that is watched.
+
+    Raises:
+        UsageError: The model takes other inputs, knows too few tokens, or its output has another shape; the name of the
+            metric looks like that of another; or a process would go without samples.
+    """
+    _check_monitor(task, monitor)
+    example: Any = getattr(data, "example", None)
+    if example is None:
+        return
+    batch = example()
+    if hasattr(data, "check_share"):
+        data.check_share(trainer.world_size)
+    model: Any = getattr(task, "model", None)
+    if model is None or not hasattr(task, "loss"):
+        return
+    _check_optimizer(task)
+    names = f"{type(model).__name__} does not fit {type(data).__name__}"
+    takes = inspect.signature(model.forward)
+    try:
+        takes.bind(**batch.inputs)
+    except TypeError:
+        raise UsageError(
+            f"{names}: it takes ({', '.join(takes.parameters)}), a batch has ({', '.join(batch.inputs)})"
+        ) from None
+    output = _output(task, batch.inputs, names)
+    if isinstance(output, Tensor) and isinstance(batch.target, Tensor):
+        _check_shape(output, batch.target, list(getattr(data, "classes", [])), names)
+
+
+def _check_monitor(task: Any, monitor: str) -> None:
+    if not hasattr(task, "val_metrics"):
+        return
+    metrics = ["train/loss", "val/loss", *map(str, task.val_metrics)]
+    # A task of your own may log others; Lightning says after the first epoch if none has this name.
+    if monitor not in metrics and (close := get_close_matches(monitor, metrics, n=1)):
+        raise UsageError(f"monitor={monitor}: there is no such metric; did you mean {close[0]}?")
+
+
+def _check_optimizer(task: Any) -> None:
+    if callable(optimizer := getattr(task, "optimizer", None)):
+        try:
+            optimizer(task.parameters())
+        except ValueError as error:
+            raise UsageError(f"optimizer: {error}") from None
+
+
+def _output(task: LightningModule, inputs: dict[str, Tensor], names: str) -> Any:
+    task.eval()
+    try:
+        with torch.no_grad():
+            return task(inputs)
+    except IndexError as error:
+        if str(error) != "index out of range in self":  # torch's words for it
+            raise
+        raise UsageError(f"{names}: an embedding is too small ({error})") from error
+    finally:
+        task.train()
+
+
+def _check_shape(output: Tensor, target: Tensor, classes: list[str], names: str) -> None:
+    """Refuse an output that does not fit its target: numbers of its shape, or a logit for each class beside them."""
+    shape, wanted = tuple(output.shape), tuple(target.shape)
+    if target.is_floating_point() or not classes:
+        fits = shape == wanted or not target.is_floating_point()
+    else:
+        if output.ndim == target.ndim:  # which holds numbers
+            raise UsageError("task=regression: the labels of this dataset are classes; use task=classification")
+        wanted = (wanted[0], len(classes), *wanted[1:])
+        fits = shape == wanted
+    if not fits:
+        raise UsageError(f"{names}: its output is of shape {shape}, not {wanted}")
