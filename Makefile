@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 BIN := .venv/bin
 UV := uv==0.13.8
 TEMPLATE := {{cookiecutter.project}}
+# The project's own settings leave the engine out.
+OF_THE_ENGINE = --config '$(TEMPLATE)/pyproject.toml' --config 'extend-exclude = []' '$(TEMPLATE)/src/kindling'
 
 # pip reads PIP_FIND_LINKS, uv does not: whoever has wheels of their own sets one of the two.
 ifdef PIP_FIND_LINKS
@@ -31,13 +33,17 @@ help: ## list the targets
 demo: .venv/.tools ## bake a project into build/, train BERT in it, show its test metrics
 	@PYTHON="$(PYTHON)" sh demo.sh
 
-test: setup ## run every test: hooks, every bake, one bake installed and put through its README (minutes)
+test: setup ## run every test: the engine's; hooks, every bake, one bake installed and put through its README (minutes)
+	@$(BIN)/python -m pytest tests/engine --numprocesses=auto --maxprocesses=4 --dist=loadfile
 	@$(BIN)/python -m pytest -m "" --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-check: setup ## lint, format check and types, of Kindling and of the project before it is baked
+check: setup ## lint, format check and types, of Kindling, of the engine and of the project before it is baked
 	$(BIN)/python -m ruff check --no-cache .
 	$(BIN)/python -m ruff format --no-cache --check .
+	$(BIN)/python -m ruff check --no-cache $(OF_THE_ENGINE)
+	$(BIN)/python -m ruff format --no-cache --check $(OF_THE_ENGINE)
 	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy --config-file tests/engine/mypy.ini
 	cd '$(TEMPLATE)' && ../$(BIN)/python -m mypy --cache-dir ../.mypy_cache
 
 benchmark: benchmarks/.venv/.installed ## measure a baked project beside other frameworks (20 minutes)

@@ -9,27 +9,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+ENGINE = Path("src/kindling")  # the same bytes in every project, whatever was answered
+
 # Answer -> what only that answer needs. A path that several answers need stands under each of them.
 OPTIONAL = {
     "MIT": ["LICENSE"],
     "BSD-3-Clause": ["LICENSE"],
     "Apache-2.0": ["LICENSE"],
     "members": ["CODEOWNERS"],  # any
-    "slurm": [
-        "configs/launcher/slurm.yaml",
-        "docs/slurm.md",
-        "src/my_project/launchers/slurm.py",
-        "tests/launching.py",
-        "tests/slurm.py",
-        "tests/test_slurm.py",
-    ],
-    "ray": [
-        "configs/launcher/ray.yaml",
-        "docs/ray.md",
-        "src/my_project/launchers/ray.py",
-        "tests/launching.py",
-        "tests/test_ray.py",
-    ],
+    "slurm": ["configs/launcher/slurm.yaml", "docs/slurm.md"],
+    "ray": ["configs/launcher/ray.yaml", "docs/ray.md"],
 }
 
 
@@ -41,8 +30,9 @@ def prune(chosen: set[str]) -> None:
 
 
 def rename(project: str, package: str) -> None:
-    """Replace the template's own names in every text file, and in the folder of the package."""
-    for path in [path for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts]:
+    """Replace the template's own names in every text file but the engine's, and in the folder of the package."""
+    files = [path for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts]
+    for path in [path for path in files if not path.is_relative_to(ENGINE)]:
         old = path.read_bytes()
         new = old.replace(b"my_project", package.encode()).replace(b"my-project", project.encode())
         if new != old and b"\0" not in old:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 PLACEHOLDER = "my_project"  # the name in the template folder, which the other hook replaces
+ENGINE = "kindling"  # the package beside the user's own
 
 # What a project installs, directly or not, and what it may come to: names of imports and, with _ for -, of packages.
 DEPENDENCIES = """
@@ -52,6 +53,8 @@ def refuse_package(package: str) -> str | None:
         return "is the name of a library that the project may use"
     if package in OWN.split():
         return "is the name of one of the project's own folders or commands"
+    if package == ENGINE:
+        return "is the name of the engine, which lies beside the package"
     if package == PLACEHOLDER:
         return "is the name that the template uses for itself"
     return None
@@ -64,6 +67,8 @@ def refuse_project(project: str) -> str | None:
     name = re.sub(r"[-_.]+", "_", project).lower()  # pip compares names like this, with a hyphen
     if name in DEPENDENCIES.split():
         return "is the name of a library that the project may install"
+    if name == ENGINE:
+        return "is the name of the engine, which the project installs"
     if name == PLACEHOLDER:
         return "is the name that the template uses for itself"
     return None
@@ -125,7 +130,7 @@ def occupied(folder: Path) -> bool:
 if __name__ == "__main__":
     errors = refusals(json.loads(r"""{{ cookiecutter | tojson }}"""))
     if occupied(Path.cwd()):
-        errors.append(f"{printable(str(Path.cwd()))} is not empty: bake elsewhere, or use cruft update on a project")
+        errors.append(f"{printable(str(Path.cwd()))} is not empty: bake elsewhere, or run make update in a project")
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
     sys.exit(1 if errors else 0)

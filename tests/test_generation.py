@@ -105,6 +105,32 @@ def test_no_placeholder_is_left(project: Path) -> None:
     assert {name: found for name, text in texts(project).items() if (found := placeholder.findall(name + text))} == {}
 
 
+def engine(project: Path) -> dict[str, bytes]:
+    """Return the contents of each file of the engine, as git has them."""
+    folder = project / "src/kindling"
+    return {name: (folder / name).read_bytes() for name in clone_files(folder)}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"logger": "wandb", "cluster": "slurm", "license": "none", "package": "a", "project": "Spark_1.5"},
+        {"logger": "csv", "cluster": "ray", "license": "Apache-2.0", "package": "zebras_with_quite_a_long_name"},
+        {"logger": "comet", "cluster": "none", "license": "MIT", "project_name": "Été 2", "members": "ada @lab/a"},
+    ],
+    ids=describe,
+)
+def test_the_engine_is_the_same_in_every_bake(answers: dict[str, str], bake: Bake) -> None:
+    baked, delivered = engine(bake(**answers)), engine(TEMPLATE)
+    assert baked.keys() == delivered.keys()
+    assert [name for name in baked if baked[name] != delivered[name]] == []
+    assert len(baked) > 80
+
+
+def test_the_engine_does_not_know_the_users_package() -> None:
+    assert [name for name, content in engine(TEMPLATE).items() if re.search(rb"my[_-]project", content)] == []
+
+
 def test_every_data_file_parses(project: Path) -> None:
     parsers: dict[str, Callable[[str], object]] = {
         ".toml": tomllib.loads,
@@ -226,8 +252,9 @@ def test_the_cluster_that_was_not_chosen_leaves_no_trace(cluster: str, bake: Bak
     chosen = [name for name, package in packages.items() if package in installed]
     assert chosen == [name for name in packages if name == cluster]
     words = {"slurm": r"submitit|launcher=slurm|launchers.slurm", "ray": r"\bray\b(?!-)|launchers.ray"}
+    own = {name: text for name, text in texts(project).items() if not name.startswith("src/kindling/")}
     for name in packages.keys() - {cluster}:
-        found = {file for file, text in texts(project).items() if re.search(words[name], text, re.IGNORECASE)}
+        found = {file for file, text in own.items() if re.search(words[name], text, re.IGNORECASE)}
         assert found == set(), name
 
 

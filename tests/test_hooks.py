@@ -70,6 +70,7 @@ def test_default_answers_are_accepted() -> None:
         ("train", "own folders"),
         ("make_dataset", "own folders"),
         ("my_project", "template"),
+        ("kindling", "engine"),
     ],
 )
 def test_a_package_that_cannot_be_imported_is_refused(package: str, reason: str) -> None:
@@ -96,6 +97,7 @@ def test_other_packages_are_accepted(package: str) -> None:
         ("scikit-learn", "library"),
         ("my-project", "template"),
         ("My_Project", "template"),
+        ("Kindling", "engine"),
     ],
 )
 def test_a_project_that_cannot_be_installed_is_refused(project: str, reason: str) -> None:
@@ -210,6 +212,9 @@ def test_prune_fails_on_a_stale_entry(project: Path, monkeypatch: pytest.MonkeyP
 
 def test_rename_gives_both_names_and_leaves_other_bytes(project: Path) -> None:
     binary = b"my_project\0\xff"
+    engine = Path("src/kindling/data/module.py")
+    engine.parent.mkdir(parents=True)
+    engine.write_bytes(b"my_project, my-project\n")
     Path("weights.bin").write_bytes(binary)
     Path("windows.txt").write_bytes(b"my_project\r\n")
     post.rename("first-spark", "first_spark")
@@ -217,6 +222,7 @@ def test_rename_gives_both_names_and_leaves_other_bytes(project: Path) -> None:
         Path("src/first_spark/model.py").read_text(encoding="utf-8") == "import first_spark  # in first-spark, José\n"
     )
     assert Path("weights.bin").read_bytes() == binary
+    assert engine.read_bytes() == b"my_project, my-project\n"
     assert Path("windows.txt").read_bytes() == b"first_spark\r\n"
     assert not Path("src/my_project").exists()
 
