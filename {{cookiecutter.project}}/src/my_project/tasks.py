@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from kindling.data.batch import Batch
-from kindling.training.module import Module
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
+
+from kindling.data.batch import Batch
+from kindling.training.module import Module
 
 
 class Task(Module):
@@ -30,7 +31,7 @@ class Task(Module):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.loss(self(batch.inputs), batch.target)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.size)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=batch.size)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

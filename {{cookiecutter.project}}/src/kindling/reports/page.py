@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ..checkpoints.io import matches
-from ..data.module import DataModule
 from ..errors import short
+from ..runs.metrics import split_and_metric
 from ..runs.settings import flat
 
 FILES = ("curves.png", "confusion_matrix.png", "predictions.png", "predictions.csv", "samples.csv")
@@ -121,8 +121,10 @@ def hyperparameters(
     return chosen
 
 
-def describe_data(data: DataModule) -> Section:
+def describe_data(data: Any) -> Section:
     """Return what the data of a run are."""
+    if not hasattr(data, "splits"):  # a data module that tells no more
+        return {"dataset": type(data).__name__}
     facts: Section = {"dataset": type(data).__name__, "folder": short(data.dir), "hash": data.hash}
     facts |= {"md5": data.md5} if getattr(data, "md5", "") else {}
     facts |= {name: len(rows) for name, rows in data.splits.items()}
@@ -136,10 +138,11 @@ def show(value: Any) -> str:
 
 
 def _metrics(metrics: dict[str, float]) -> list[str]:
-    splits = list(dict.fromkeys(name.partition("/")[0] for name in metrics))
+    cells = {split_and_metric(name): value for name, value in metrics.items()}
+    splits = list(dict.fromkeys(split for split, _ in cells))
     lines = [f"| metric | {' | '.join(splits)} |", f"| --- |{' ---: |' * len(splits)}"]
-    for metric in sorted({name.partition("/")[2] for name in metrics}):
-        values = [metrics.get(f"{split}/{metric}") for split in splits]
+    for metric in sorted({metric for _, metric in cells}):
+        values = [cells.get((split, metric)) for split in splits]
         lines.append(f"| {metric} | {' | '.join('' if value is None else f'{value:.4f}' for value in values)} |")
     return [*lines, ""] if metrics else []
 

@@ -13,6 +13,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from ..runs.history import Best, History
+from ..runs.metrics import split_and_metric
 from .page import Section, Summary, run_name, show
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, cut, figure_at
 
@@ -46,7 +47,8 @@ class Curves:
         for axis, (title, names) in zip(axes, self.panels, strict=False):
             axis.set_title(title)
             for name, (color, dashes) in zip(names, LINES, strict=False):
-                label = name.partition("/")[0] if title == name.partition("/")[2] else name
+                split, metric = split_and_metric(name)
+                label = split if title == metric else name
                 self._plot(axis, *self.history.line(name), color=color, linestyle=dashes, label=label)
             if self.best and self.best.name in names:
                 axis.plot(self.best.epoch, self.best.value, "*", color="black", markersize=9, zorder=5)
@@ -169,7 +171,7 @@ def _panels(history: History) -> Iterator[tuple[str, list[str]]]:
     """Yield title and metrics of each panel: the losses, the metrics between 0 and 1, and each of the others."""
     metrics: dict[str, list[str]] = {}
     for name in sorted(history.names()):
-        metrics.setdefault(name.partition("/")[2], []).append(name)
+        metrics.setdefault(split_and_metric(name)[1], []).append(name)
     shares = [metric for metric in metrics if metric != "loss" and all(map(_is_share(history), metrics[metric]))]
     if "loss" in metrics:
         yield "loss", metrics["loss"]

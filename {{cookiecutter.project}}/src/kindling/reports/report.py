@@ -16,6 +16,7 @@ from ..errors import Interrupted, UsageError
 from ..files import new_file
 from ..loggers.publish import publish_image, publish_table
 from ..runs.history import Best, History
+from ..runs.metrics import is_of
 from .outcomes import Outcomes, decide, write_table
 from .page import Summary, describe_data, hyperparameters, run_name
 
@@ -91,9 +92,9 @@ class Report(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "validate":
-            self._metrics = _measured(trainer, "val/")
+            self._metrics = _measured(trainer, "val")
         elif trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self.history.note(*_place(trainer), _rate(trainer) | _measured(trainer, "val/"))
+            self.history.note(*_place(trainer), _rate(trainer) | _measured(trainer, "val"))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._ended = _place(trainer)
@@ -155,7 +156,7 @@ class Report(Callback):
         self._decided, self._waits = [], None
         if not trainer.is_global_zero:
             return
-        self._metrics |= _measured(trainer, "test/")
+        self._metrics |= _measured(trainer, "test")
         if outcomes:
             self._show_outcomes(trainer, outcomes)
         if trainer.ckpt_path:
@@ -167,7 +168,7 @@ class Report(Callback):
 
     def _note_end(self, trainer: Trainer) -> None:
         if self._ended:
-            self.history.note(*self._ended, _rate(trainer) | _measured(trainer, "train/"))
+            self.history.note(*self._ended, _rate(trainer) | _measured(trainer, "train"))
             self._ended = None
 
     def _wait_no_longer(self, trainer: Trainer) -> None:
@@ -217,7 +218,7 @@ class Report(Callback):
         if best:
             training["epoch"] = best.epoch if best.epoch % 1 else int(best.epoch)
             training |= {"monitor": best.name, "best": best.value}
-        metrics = metrics or {name: value for name, value in saved.get("metrics", {}).items() if name[:4] == "val/"}
+        metrics = metrics or {name: value for name, value in saved.get("metrics", {}).items() if is_of(name, "val")}
         training |= metrics
         if seconds := checkpoint.get("report", {}).get("seconds"):
             training["seconds"] = round(seconds, 1)
@@ -287,8 +288,9 @@ def _rate(trainer: Trainer) -> dict[str, float]:
     return {"lr": float(trainer.optimizers[0].param_groups[0]["lr"])}
 
 
-def _measured(trainer: Trainer, prefix: str) -> dict[str, float]:
-    return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
+def _measured(trainer: Trainer, split: str) -> dict[str, float]:
+    metrics = trainer.callback_metrics.items()
+    return {name: float(value) for name, value in metrics if is_of(name, split) and not name.endswith("_step")}
 
 
 def _monitored(trainer: Trainer, path: Path) -> str | None:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ..checkpoints.io import read
 from ..errors import UsageError, short
+from .metrics import is_metric, split_and_metric
 from .resume import position
 from .settings import changes
 
@@ -71,7 +72,7 @@ def inspect(path: Path) -> None:
             f"{group['lr']:g}" for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]
         ),
         "parameters": f"{sum(value.numel() for value in checkpoint['state_dict'].values()):,}",
-    } | {name: f"{value:.4f}" for name, value in sorted(resume["metrics"].items()) if "/" in name}
+    } | {name: f"{value:.4f}" for name, value in sorted(resume["metrics"].items()) if is_metric(name)}
     table = Table(box=box.SIMPLE_HEAD, show_header=False)
     for name, value in rows.items():
         table.add_row(name, value)
@@ -89,12 +90,13 @@ def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str |
     Path(path).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("metric")
-    splits = list(dict.fromkeys(name.split("/")[0] for name in metrics))
+    cells = {name: split_and_metric(name) for name in metrics}
+    splits = list(dict.fromkeys(split for split, _ in cells.values()))
     for split in splits:
         table.add_column(split, justify="right")
-    for metric in dict.fromkeys(name.split("/")[1] for name in metrics):
-        values = [metrics.get(f"{split}/{metric}") for split in splits]
-        table.add_row(metric, *(f"{value:.4f}" if value is not None else "" for value in values))
+    for metric in dict.fromkeys(metric for _, metric in cells.values()):
+        values = {split: metrics[name] for name, (split, other) in cells.items() if other == metric}
+        table.add_row(metric, *(f"{values[split]:.4f}" if split in values else "" for split in splits))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
     print(f"Metrics:    {short(path)}")
     if checkpoint:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .metrics import is_metric
+
 MOST_RATES = 1000  # that are drawn
 
 
@@ -36,7 +38,7 @@ class History:
 
     def names(self) -> list[str]:
         """Return the names of the metrics, in the order in which they came."""
-        return [name for name in dict.fromkeys(name for row in self.rows for name in row) if "/" in name]
+        return [name for name in dict.fromkeys(name for row in self.rows for name in row) if is_metric(name)]
 
     def line(self, name: str) -> tuple[list[float], list[float]]:
         """Return the epochs at which `name` was measured, and the values there."""

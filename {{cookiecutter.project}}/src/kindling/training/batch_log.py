@@ -52,9 +52,10 @@ class Batches(Callback):
         self._writer = BatchWriter(self.dirpath)
         self._writer.rewind(step)
 
-    def write(self, row: dict[str, Any], loss: float) -> None:
+    def write(self, row: dict[str, Any], loss: float | None) -> None:
         """Write what is known about a batch that is done."""
-        numbers = {"epoch": row["epoch"], "batch": row["batch"], "loss": loss, "lr": row["lr"][0]}
+        numbers = {"epoch": row["epoch"], "batch": row["batch"], "lr": row["lr"][0]}
+        numbers |= {} if loss is None else {"loss": loss}
         self._writer.log_metrics(numbers, row["step"])
         self._writer.save()
 

@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from ..checkpoints.load import find_checkpoint, load_data, load_task, load_weights
 from ..runs.console import describe, describe_resumed, write_metrics
@@ -70,9 +71,11 @@ def evaluate_best(trainer: Trainer, task: LightningModule, data: LightningDataMo
     # A checkpoint holds averaged weights already; the callback would swap them for those that training ended with.
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks[:] = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]
-    val = trainer.validate(task, datamodule=data, ckpt_path=path, verbose=False)
-    test = trainer.test(task, datamodule=data, ckpt_path=path, verbose=False)
-    # One dictionary each, but none with trainer.limit_test_batches=0.
-    metrics = {name: value for found in (*val, *test) for name, value in found.items()}
+    found: list[Any] = []  # one dictionary each, but none with trainer.limit_test_batches=0
+    if is_overridden("validation_step", task):
+        found += trainer.validate(task, datamodule=data, ckpt_path=path, verbose=False)
+    if is_overridden("test_step", task) and is_overridden("test_dataloader", data):
+        found += trainer.test(task, datamodule=data, ckpt_path=path, verbose=False)
+    metrics = {name: value for part in found for name, value in part.items()}
     write_metrics(metrics, f"{trainer.default_root_dir}/metrics.json", path)
     return metrics

@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 def position(trainer: Trainer) -> tuple[int, int]:
     """Return the epoch that training has reached, and how many of its batches are done; both count from zero."""
     loop: Any = trainer.fit_loop
-    return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.ready
+    epochs = loop.epoch_progress.current
+    # Right after a restart the batches may still be those of an epoch that has ended.
+    begins = epochs.processed >= epochs.ready
+    return epochs.processed, 0 if begins else loop.epoch_loop.batch_progress.current.ready
 
 
 def total_steps(trainer: Trainer) -> int:
@@ -142,4 +145,4 @@ def _generators(loader: DataLoader[Any]) -> Iterable[torch.Generator]:
 def _say(trainer: Trainer, what: str, remedy: str) -> None:
     """Say in one line what keeps a resumed run from being exact."""
     if trainer.ckpt_path and trainer.is_global_zero:
-        log.warning("Resumed, but not to the last bit: the run has %s; %s", what, remedy)
+        log.warning("Resumed. It has %s; to come out the same to the last bit, %s", what, remedy)

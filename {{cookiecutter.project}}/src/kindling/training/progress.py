@@ -7,6 +7,9 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ..runs.metrics import is_metric
+from .logs import running_means
+
 log = logging.getLogger(__name__)
 
 
@@ -19,7 +22,8 @@ class Progress(TQDMProgressBar):
         self._started = 0.0
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        shown = super().get_metrics(trainer, pl_module) | running_means(trainer)
+        return {name: value for name, value in shown.items() if name != "v_num"}
 
     def on_train_start(self, trainer: Trainer, *args: Any) -> None:
         super().on_train_start(trainer, *args)
@@ -40,7 +44,11 @@ class Progress(TQDMProgressBar):
         # At the end of an epoch its training metrics are not yet logged; at the start of the next they are.
         if self._epoch and trainer.is_global_zero:
             epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
-            metrics = [(name, value) for name, value in trainer.callback_metrics.items() if "/" in name]
+            metrics = [
+                (name, value)
+                for name, value in trainer.callback_metrics.items()
+                if is_metric(name) and not name.endswith("_step")
+            ]
             shown = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics))
             seconds = time.monotonic() - self._started
             with logging_redirect_tqdm():  # above the bar on the terminal, and in train.log

@@ -1,9 +1,10 @@
 from typing import Any
 
-from kindling.errors import UsageError, did_you_mean
-from kindling.startup import import_transformers
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
+
+from kindling.errors import UsageError, did_you_mean
+from kindling.startup import import_transformers
 
 import_transformers()
 

@@ -101,7 +101,9 @@ class BatchSizeFinder:
         """Return how fast training is with batches of this size, or None if memory runs out."""
         stopwatch = Stopwatch(self.steps)
         try:
-            data, task, trainer = trial(ENDLESS, [stopwatch], accumulate_grad_batches=1)
+            data, task, trainer = trial(ENDLESS, [stopwatch], size, accumulate_grad_batches=1)
+            if not hasattr(data, "lengths"):
+                return self._try_own(data, task, trainer, size, stopwatch)
             if data.tokens_per_batch:
                 raise UsageError(
                     f"tune=batch_size data.tokens_per_batch={data.tokens_per_batch}: batches of so many tokens have no "
@@ -126,6 +128,18 @@ class BatchSizeFinder:
         memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
         samples = sum(len(batch.numbers) for batch in batches[1:])
         return Attempt(size, samples / stopwatch.median(), memory, len(data.splits["train"]) // SHARE)
+
+    def _try_own(self, data: Any, task: Any, trainer: Trainer, size: int, stopwatch: "Stopwatch") -> Attempt:
+        """Time the first batches of a data module that does not tell how long its samples are."""
+        trainer.limit_train_batches = self.steps + 1
+        data.prepare_data()
+        data.setup("fit")
+        samples = len(data.train_dataloader().dataset)
+        trainer.fit(task, datamodule=data)
+        memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+        return Attempt(
+            size, size * self.steps / stopwatch.median(), memory, min(samples // SHARE, samples // (self.steps + 2))
+        )
 
 
 class Stopwatch(Callback):

@@ -33,11 +33,10 @@ class LearningRateFinder:
         max: The rate of the last.
         steps: Optimizer steps from one to the other; each multiplies the rate by the same factor.
         picture: File that shows the losses.
+        option: Where the rate stands in the configuration; `task.lr`, say, where a module makes its own optimizer.
     """
 
-    option = "optimizer.lr"
-
-    def __init__(self, min: float, max: float, steps: int, picture: str) -> None:
+    def __init__(self, min: float, max: float, steps: int, picture: str, option: str = "optimizer.lr") -> None:
         if not 0 < min < max:
             raise UsageError(f"tune.lr.min={min} tune.lr.max={max}: expected 0 < min < max")
         if steps < FEWEST_STEPS:
@@ -46,6 +45,7 @@ class LearningRateFinder:
         self.max = max
         self.steps = steps
         self.picture = Path(picture)
+        self.option = option
 
     def find(self, trial: Trial) -> float:
         rising = RisingRate(np.geomspace(self.min, self.max, self.steps))
@@ -98,6 +98,11 @@ class RisingRate(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if not isinstance(outputs, dict) or "loss" not in outputs:
+            raise UsageError(
+                f"tune=lr: {type(pl_module).__name__} steps its optimizers itself and returns no loss to go by; "
+                "leave tune out"
+            )
         loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
         self._sum, self._weight = MEMORY * self._sum + loss, MEMORY * self._weight + 1
         average = self._sum / self._weight

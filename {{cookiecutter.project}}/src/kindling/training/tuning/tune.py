@@ -73,14 +73,16 @@ def tune(cfg: DictConfig) -> None:
 def as_if_given(overrides: Sequence[str], found: dict[str, Any]) -> list[str]:
     """Return the overrides with what was found in place of how to find it."""
     kept = [o for o in overrides if key(o) not in found and key(o).partition(".")[0] != "tune"]
-    return [*kept, *(f"{option}={value}" for option, value in found.items())]
+    added = {key(override) for override in overrides if override.startswith("+")}  # and so it has to be again
+    return [*kept, *(f"{'+' * (option in added)}{option}={value}" for option, value in found.items())]
 
 
 def _trial(
-    cfg: DictConfig, steps: int, callbacks: Sequence[Callback], **options: Any
+    cfg: DictConfig, steps: int, callbacks: Sequence[Callback], batch_size: int | None = None, **options: Any
 ) -> tuple[DataModule, Module, Trainer]:
     seed_everything(cfg.seed, workers=True, verbose=False)
-    data, task = instantiate(cfg.data), instantiate(cfg.task)
+    size = {} if batch_size is None else {"batch_size": batch_size}
+    data, task = instantiate(cfg.data, **size), instantiate(cfg.task)
     trainer = instantiate(cfg.trainer, **TRIAL | options, max_steps=steps, callbacks=[])
     trainer.callbacks.extend(callbacks)
     if cfg.init:
