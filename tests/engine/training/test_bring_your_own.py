@@ -133,13 +133,8 @@ def test_predict_says_what_it_would_need(trained: Path, command: Command, tmp_pa
 
 
 def test_its_learning_rate_and_batch_size_are_found(command: Command, tmp_path: Path) -> None:
-    options = [
-        *OWN,
-        MODEL,
-        "+task.lr=1e-4",
-        "+data.batch_size=4",
-        "data.num_samples=600" if False else "+data.num_samples=600",
-    ]
+    options = [*OWN, MODEL, "+task.lr=1e-4", "+data.batch_size=4", "+data.num_samples=600", "tune=[batch_size,lr]"]
+    options += ["+tune.lr.option=task.lr", "tune.lr.steps=60", "tune.batch_size.max=8", "trainer.max_epochs=1"]
     tuned = command("train", *options, f"paths.run={tmp_path / 'run'}")
     assert tuned.code == 0, tuned.err
     overrides = json.loads((tmp_path / "run/run.json").read_text())["overrides"]
