@@ -12,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset
@@ -20,7 +21,13 @@ from kindling.data import store as storage
 from kindling.data.file import TextFile
 from kindling.errors import UsageError
 
+SCHEMA = pa.schema([("text", pa.string()), ("label", pa.string())])
 COLUMNS = ["data=csv", "data.text=review", "data.label=stars"]
+
+
+def sample(number: int) -> Iterator[tuple[dict, bytes]]:
+    """Yield so many samples, each with what identifies it."""
+    yield from (({"text": f"text {row}", "label": str(row % 2)}, str(row).encode()) for row in range(number))
 
 
 def tree(folder: Path) -> dict[str, tuple[int, str]]:
@@ -278,27 +285,28 @@ def test_a_byte_order_mark_and_empty_lines_do_no_harm(make, reviews, tmp_path) -
 
 
 def test_an_interrupted_build_leaves_nothing(tmp_path) -> None:
-    def rows() -> Iterator[tuple[str, dict]]:
-        yield from ((f"row {number}", {"text": f"text {number}", "label": "a"}) for number in range(20_000))
+    def rows() -> Iterator[tuple[dict, bytes]]:
+        yield from sample(20_000)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        storage.make(tmp_path / "data" / "made", rows(), {"labels": "classes"})
+        storage.make(tmp_path / "data" / "made", rows(), SCHEMA, {}, ("label",))
     assert not list(tmp_path.rglob("*made*"))
 
 
 BUILD = """
 import sys
 from pathlib import Path
+import pyarrow as pa
 from kindling.data.store import make
 
 def rows():
     for number in range(20_000):
-        yield f"row {number}", {"text": f"text {number}", "label": str(number % 2)}
+        yield {"text": f"text {number}", "label": str(number % 2)}, str(number).encode()
     print("half", flush=True)
     sys.stdin.read()
 
-make(Path(sys.argv[1]), rows(), {"labels": "classes"})
+make(Path(sys.argv[1]), rows(), pa.schema([("text", pa.string()), ("label", pa.string())]), {}, ("label",))
 """
 
 
@@ -341,16 +349,13 @@ def test_a_killed_rebuild_leaves_the_dataset_that_was_there(make, reviews, tmp_p
 
 
 def test_two_builds_of_one_dataset_at_once_do_not_disturb_each_other(tmp_path) -> None:
-    def rows(number: int) -> Iterator[tuple[str, dict]]:
-        yield from ((f"row {row}", {"text": f"text {row}", "label": str(row % 2)}) for row in range(number))
-
     folder = tmp_path / "made"
     command = [sys.executable, "-c", BUILD, str(folder)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     for other in (500, 20_000):  # another dataset, and the same one
         slow = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         assert slow.stdout and slow.stdout.readline() == b"half\n"
-        storage.make(folder, rows(other), {"labels": "classes"})
+        storage.make(folder, sample(other), SCHEMA, {}, ("label",))
         before = tree(folder)
         slow.communicate()
         assert slow.returncode == 0

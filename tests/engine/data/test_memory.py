@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import ROOT
-from kindling.data import store as dataset
+from kindling.data import splits, store
 from kindling.data.file import TextFile
 from kindling.data.readers import read_rows
 
@@ -36,8 +36,8 @@ def peak_of_making(folder: Path, num_rows: int) -> int:
 
 
 def test_the_memory_of_making_a_dataset_does_not_grow_with_its_rows(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(dataset, "ROWS_PER_CHUNK", 1000)
-    monkeypatch.setattr(dataset, "ROWS_PER_BATCH", 1000)
+    monkeypatch.setattr(store, "ROWS_PER_CHUNK", 1000)
+    monkeypatch.setattr(splits, "ROWS_PER_BATCH", 1000)
     _, few, many = (peak_of_making(tmp_path, num_rows) for num_rows in (1000, 5000, 30_000))  # the first one imports
     assert many - few < 20 * 25_000
 

@@ -16,7 +16,7 @@ def batches(
     sampler.position = lambda: (epoch, start)
     found = list(sampler)
     assert len(found) == len(sampler) - start
-    return [rows.numbers for rows in found]
+    return [step.rows for step in found]
 
 
 def padding(lengths: np.ndarray, groups: list[np.ndarray]) -> float:
@@ -66,7 +66,7 @@ def parts_of(lengths: np.ndarray, shuffle: bool, num_ranks: int, **options: int)
     samplers = [
         BucketSampler(lengths, 32, 1, shuffle, rank=r, num_ranks=num_ranks, **options) for r in range(num_ranks)
     ]
-    return [[rows.numbers for rows in batch] for batch in zip(*map(list, samplers), strict=True)]
+    return [[step.rows for step in batch] for batch in zip(*map(list, samplers), strict=True)]
 
 
 @pytest.mark.parametrize("num_ranks", [2, 3, 8, 40])
@@ -88,8 +88,8 @@ def test_weights_give_every_row_of_a_batch_the_same_weight(num_ranks: int) -> No
     everything = [list(sampler) for sampler in samplers]
     for number, whole in enumerate(batches()):
         # The loss of a process is the mean over its rows, and their mean over the processes is what is minimised.
-        for sampler, rows in zip(samplers, everything, strict=True):
-            counted = len(rows[number].numbers) if sampler.rank < len(whole) else 0
+        for sampler, steps in zip(samplers, everything, strict=True):
+            counted = len(steps[number].rows) if sampler.rank < len(whole) else 0
             assert sampler.weights[number] == pytest.approx(counted * num_ranks / len(whole))
 
 
@@ -196,5 +196,5 @@ def test_an_epoch_goes_on_from_any_batch(options: dict[str, int]) -> None:
 
 def test_a_batch_says_which_it_is_and_whose_part() -> None:
     for rank in range(2):
-        places = [rows[1:] for rows in BucketSampler(LENGTHS, 32, 1, True, rank=rank, num_ranks=2)]
-        assert places == [(0, number, rank) for number in range(len(places))]
+        places = [step[1:] for step in BucketSampler(LENGTHS, 32, 1, True, rank=rank, num_ranks=2)]
+        assert places == [(0, number, rank, 0, True) for number in range(len(places))]

@@ -5,11 +5,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from kindling.data.file import TextFile
-from kindling.data.store import hash_text, split
+from kindling.data.splits import hash_key, split
+from kindling.data.text import normalize
 
 
 def hashes(texts: list[str]) -> np.ndarray:
-    return np.array([hash_text(text) for text in texts], dtype=np.uint64)
+    return np.array([hash_key(normalize(text)) for text in texts], dtype=np.uint64)
 
 
 TEXTS = [f"text number {number}" for number in range(3000)]
@@ -94,4 +95,4 @@ def test_the_docstrings_hold_no_text_twice_across_splits(real_data) -> None:
 
 def test_the_hash_of_a_text_is_the_same_for_ever() -> None:
     # Another hash would move the samples of every dataset that was ever made, silently: FORMAT would have to rise.
-    assert hash_text("The quick brown fox") == 15093929626858416814
+    assert hash_key(normalize("The quick brown fox")) == 15093929626858416814

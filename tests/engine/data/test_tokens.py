@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from kindling.data import text
+from kindling.data import text as text_data
 from kindling.data.file import TextFile
-from kindling.data.store import hash_text
+from kindling.data.splits import hash_key
 from kindling.data.tokenizer import TextTokenizer
 from kindling.errors import UsageError
 from tokenizers import Tokenizer
@@ -60,7 +60,7 @@ def rare_word_in(share: tuple[float, float], folder: Path) -> TextFile:
     rows = []
     for number in range(2000):
         text = f"zyzzyva sample {number}"
-        if not share[0] <= hash_text(text) / 2**64 < share[1]:
+        if not share[0] <= hash_key(text_data.normalize(text)) / 2**64 < share[1]:
             text = f"plain sample {number}"
         rows.append(f"{text},{'ab'[number % 2]}")
     source = folder / "a.csv"
@@ -84,8 +84,8 @@ def test_the_tokenizer_learns_from_some_of_many_texts(tmp_path, monkeypatch) -> 
     whole = data.tokenizer.definition
     train = data.splits["train"]
     assert sum(len(chunk) for chunk in data._training_texts()) == len(train) > 1500
-    monkeypatch.setattr(text, "TRAINING_TEXTS", 300)
-    monkeypatch.setattr(text, "TRAINING_CHARACTERS", 10)
+    monkeypatch.setattr(text_data, "TRAINING_TEXTS", 300)
+    monkeypatch.setattr(text_data, "TRAINING_CHARACTERS", 10)
     texts = pq.read_table(data.dir / "samples.parquet")["text"].to_pylist()
     learned = [learned for chunk in data._training_texts() for learned in chunk]
     assert learned == [texts[row][:10] for row in train[:: -(-len(train) // 300)]]

@@ -16,8 +16,10 @@ import torch
 from interruption import BASE, BATCHES, Place, Recorder, Setup, differences, run, same, train, without
 from kindling.checkpoints import last as last_checkpoint
 from kindling.checkpoints.carry_over import Resume
+from kindling.data.batch import Batch
 from kindling.data.file import TextFile
-from kindling.data.module import Batch, DataModule, Inputs, Loader, Split
+from kindling.data.loader import Loader, Split
+from kindling.data.module import DataModule
 from kindling.training.seeds import Seeds
 from my_project.tasks import Task
 from pytorch_lightning import Callback, Trainer
@@ -39,11 +41,12 @@ Sweep = Callable[..., dict[Any, list[str]]]
 class Noisy(TextFile):
     """Texts in which one token in five is another one each time, drawn from all three generators."""
 
-    def augment(self, inputs: Inputs) -> Inputs:
-        ids = inputs["input_ids"]
+    def augment(self, batch: Batch) -> Batch:
+        ids = batch.inputs["input_ids"]
         chosen = torch.rand(ids.shape) < 0.1
         chosen |= torch.from_numpy(np.random.random(tuple(ids.shape)) < 0.1)
-        return {**inputs, "input_ids": ids.masked_fill(chosen & (ids > 4), 5 + int(torch.randint(100, ())))}
+        noisy = ids.masked_fill(chosen & (ids > 4), 5 + int(torch.randint(100, ())))
+        return batch._replace(inputs={**batch.inputs, "input_ids": noisy})
 
 
 @pytest.fixture(scope="module")

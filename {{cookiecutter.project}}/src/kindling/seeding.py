@@ -31,8 +31,9 @@ def seed_all(*key: int) -> None:
 
 @contextmanager
 def seeded(*key: int) -> Iterator[None]:
-    """Seed all generators on the CPU with the numbers in `key`, and put them back afterwards."""
+    """Seed all generators that `seed_all` seeds with the numbers in `key`, and put them back afterwards."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    device = _get_device_state()
     seed_all(*key)
     try:
         yield
@@ -40,3 +41,18 @@ def seeded(*key: int) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
+        if device is not None:
+            _set_device_state(device)
+
+
+def _get_device_state() -> torch.Tensor | None:
+    if torch.cuda.is_initialized():
+        return torch.cuda.default_generators[torch.cuda.current_device()].get_state()
+    return torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+
+
+def _set_device_state(state: torch.Tensor) -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.default_generators[torch.cuda.current_device()].set_state(state)
+    else:
+        torch.mps.set_rng_state(state)

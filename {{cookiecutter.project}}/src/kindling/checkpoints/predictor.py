@@ -53,23 +53,26 @@ class Predictor:
         return [predictions[number] for number in range(len(rows))]
 
     def predict(
-        self, rows: Iterable[tuple[str, Row | None, str]], column: str | None = None, batch_size: int = 64
+        self,
+        rows: Iterable[tuple[str, Row | None, str]],
+        column: str | Sequence[str] | None = None,
+        batch_size: int = 64,
     ) -> Iterator[Row]:
         """Yield each row with its prediction, in order; one that can't be used has an `error` instead, which is logged.
 
         Args:
             rows: What `read_rows` yields.
-            column: Column to predict from, if it is not named as in training.
+            column: Column to predict from, or several in the order of training, if they are not named as there.
             batch_size: Rows per batch.
 
         Raises:
-            UsageError: The rows lack the column, or batches would be empty.
+            UsageError: The rows lack a column, or batches would be empty.
         """
         if batch_size < 1:
             raise UsageError(f"batch_size={batch_size}: expected 1 or more")
         rows, source = iter(rows), None
         while chunk := list(itertools.islice(rows, ROWS_PER_CHUNK)):
-            source = source or self._find_column(chunk, column)
+            source = source or self._find_columns(chunk, column)
             found = [self._check(row, source, problem) for _, row, problem in chunk]
             predictions = iter(self([row for row, _ in found if row is not None], batch_size))
             for (place, original, _), (row, problem) in zip(chunk, found, strict=True):
@@ -78,18 +81,28 @@ class Predictor:
                 result = {"prediction": None, "error": problem} if row is None else next(predictions)
                 yield (original or {}) | result
 
-    def _find_column(self, chunk: list[tuple[str, Row | None, str]], given: str | None) -> str | None:
-        wanted = given or self.data.input_column
+    def _find_columns(
+        self, chunk: list[tuple[str, Row | None, str]], given: str | Sequence[str] | None
+    ) -> tuple[str, ...] | None:
+        """Return the columns of the rows that stand for those of training; None where no row could be read."""
+        own = self.data.input_columns
+        wanted = own if given is None else (given,) if isinstance(given, str) else tuple(given)
         columns = list(dict.fromkeys(name for _, row, _ in chunk for name in row or ()))
-        if wanted in columns or not columns:
-            return wanted if columns else None
-        if len(columns) == 1 and not given:
-            return columns[0]
-        raise UsageError(f"{chunk[0][0]}: no column {wanted!r} among {', '.join(columns)}; name yours with column=...")
+        if not columns:
+            return None
+        if len(wanted) != len(own):
+            raise UsageError(f"column={','.join(wanted)}: the model was trained on {len(own)} columns: {', '.join(own)}")
+        if not (missing := [name for name in wanted if name not in columns]):
+            return wanted
+        if len(columns) == len(wanted) == 1 and given is None:
+            return (columns[0],)
+        raise UsageError(
+            f"{chunk[0][0]}: no column {missing[0]!r} among {', '.join(columns)}; name yours with column=..."
+        )
 
-    def _check(self, row: Row | None, column: str | None, problem: str) -> tuple[Row | None, str]:
-        if row is None:
+    def _check(self, row: Row | None, columns: tuple[str, ...] | None, problem: str) -> tuple[Row | None, str]:
+        if row is None or columns is None:
             return None, problem
-        row = {self.data.input_column: row.get(column or "")}
+        row = {own: row.get(given) for own, given in zip(self.data.input_columns, columns, strict=True)}
         problem = self.data.problem(row)
         return (None, problem) if problem else (row, "")

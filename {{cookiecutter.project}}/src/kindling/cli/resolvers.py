@@ -1,6 +1,7 @@
 """What the YAML files in configs/ can ask, as `${num_classes:folder}`, `${stem:path}` or `${name_of:pattern}`."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -9,12 +10,14 @@ from ..errors import UsageError, short
 from ..runs.name import name_of
 
 
-def num_classes(folder: str) -> int:
-    """Return the number of classes of the dataset in `folder`.
+def num_classes(folder: str, names: Sequence[str] | None = None) -> int:
+    """Return the number of classes of the dataset in `folder`, or of the classes that have these names.
 
     Raises:
-        UsageError: It was not made yet, or its labels are numbers.
+        UsageError: It was not made yet, or its labels are no classes.
     """
+    if names:
+        return len(names)
     from ..data.store import facts  # here, as --help needs none of it
 
     classes = facts(folder)["classes"]

@@ -1,8 +1,8 @@
-"""The user's own texts: CSV, JSON lines or Parquet."""
+"""Texts in a file of your own: CSV, JSON lines or Parquet."""
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import UsageError
-from .readers import check_columns, read_rows
+from .readers import Row, check_columns, read_rows
 from .store import hash_file
 from .text import TextData
 
@@ -22,8 +22,8 @@ class TextFile(TextData):
 
     Args:
         path: A .csv with a header, .jsonl or .parquet file.
-        text: Column with the text.
-        label: Column with the label.
+        text: Column with the text, or several columns.
+        label: Column with the label, unless `labels` is "none".
         url: Where the file is downloaded from if it is not there.
         sha256: Its SHA-256, or the first digits of it; a download with another is refused.
         **kwargs: See `TextData`.
@@ -32,7 +32,7 @@ class TextFile(TextData):
     def __init__(
         self,
         path: str,
-        text: str = "text",
+        text: str | Sequence[str] = "text",
         label: str = "label",
         url: str | None = None,
         sha256: str | None = None,
@@ -42,17 +42,19 @@ class TextFile(TextData):
         self.url = url
         self.sha256 = sha256
         self.path = Path(path)
-        self.input_column = text
+        self.name_texts(text)
         self.label = label
 
-    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for place, row, problem in check_columns(read_rows(self.path), self.input_column, self.label):
+    def samples(self) -> Iterator[tuple[str, Row]]:
+        columns = [*self.input_columns, *([self.label] if "label" in self.schema.names else [])]
+        for place, row, problem in check_columns(read_rows(self.path), *columns):
             if row is None:
                 raise UsageError(f"{place}: {problem}")
-            yield place, {"text": row.get(self.input_column), "label": row.get(self.label)}
+            yield place, self._rename(row) | {"label": row.get(self.label)}
 
     def settings(self) -> dict[str, Any]:
-        return super().settings() | {"text": self.input_column, "label": self.label}
+        text = self.input_columns[0] if len(self.input_columns) == 1 else list(self.input_columns)
+        return super().settings() | {"text": text, "label": self.label}
 
     def fingerprint(self) -> str:
         if not self.path.is_file():

@@ -1,24 +1,62 @@
-"""The order of the batches."""
+"""What an epoch does, step by step: which rows share a batch, and in which order the batches come."""
 
-import itertools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
 
-
-class Rows(NamedTuple):
-    """Which rows make a batch, or the part of it that is this process's, and which batch it is."""
-
-    numbers: np.ndarray
-    epoch: int
-    batch: int
-    rank: int
-    counts: bool = True  # a process for which a batch has no row gets one that does not
+from .batch import Step
 
 
-class BucketSampler(Sampler[Rows]):
+class Plan(Sampler[Step]):
+    """The steps of an epoch, which depend on the seed and the epoch alone, from any of them on.
+
+    A subclass says what they are, in `steps` or in `batches`. Several processes share the rows of each step out among
+    them. A process for which a step has no row gets one that does not count (`weights`), as every process has to take
+    part in each.
+
+    Args:
+        rank: Which of the `num_ranks` processes this is.
+        num_ranks: Number of processes.
+        position: Returns the epoch, and the step in it to start from; asked whenever the plan is iterated.
+    """
+
+    def __init__(
+        self, rank: int = 0, num_ranks: int = 1, position: Callable[[], tuple[int, int]] | None = None
+    ) -> None:
+        self.rank = rank
+        self.num_ranks = num_ranks
+        self.position = position
+        self.epoch = 0
+        self.weights: list[float] = []  # for each step of the epoch: this process's rows over those of the mean one
+
+    def batches(self, epoch: int) -> Sequence[np.ndarray]:
+        """Return the rows of each batch of an epoch, those of all processes together."""
+        raise TypeError(f"{type(self).__name__} has to define batches() or steps()")
+
+    def steps(self, epoch: int) -> Sequence[tuple[np.ndarray, int]]:
+        """Return the rows of each step, those of all processes together, and which part of a batch the step is."""
+        return [(rows, 0) for rows in self.batches(epoch)]
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.steps(0))
+
+    def __iter__(self) -> Iterator[Step]:
+        epoch, start = self.position() if self.position else (self.epoch, 0)
+        steps = self.steps(epoch)
+        shares = [rows[self.rank :: self.num_ranks] for rows, _ in steps]
+        self.weights = [len(share) * self.num_ranks / len(rows) for share, (rows, _) in zip(shares, steps, strict=True)]
+        for number in range(start, len(steps)):
+            rows, part = steps[number]
+            share = shares[number]
+            counts = len(share) > 0
+            yield Step(share if counts else rows[:1], epoch, number, self.rank, part, counts)
+
+
+class BucketSampler(Plan):
     """Yield batches of rows of like length, in an order that depends on the seed and the epoch alone.
 
     Rows are shuffled, sorted by length inside pools of `pool` batches, cut into batches, and the batches are shuffled.
@@ -52,38 +90,21 @@ class BucketSampler(Sampler[Rows]):
         num_ranks: int = 1,
         position: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
+        super().__init__(rank, num_ranks, position)
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
         self.pool = pool
         self.tokens_per_batch = tokens_per_batch
-        self.rank = rank
-        self.num_ranks = num_ranks
-        self.position = position
-        self.epoch = 0
-        self.weights: list[float] = []  # for each batch of the epoch: this process's rows over those of the mean one
         self._num_batches: int | None = None
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def __len__(self) -> int:
         if self._num_batches is None:
-            cut = sum(-(-len(rows) // size) for rows, size in self._buckets())
-            self._num_batches = cut if self.shuffle or self.num_ranks == 1 else len(self._batches(0))
+            self._num_batches = len(self.steps(0)) if self._steps_are_its_own() else self._count()
         return self._num_batches
 
-    def __iter__(self) -> Iterator[Rows]:
-        epoch, start = self.position() if self.position else (self.epoch, 0)
-        batches = self._batches(epoch)
-        parts = [rows[self.rank :: self.num_ranks] for rows in batches]
-        self.weights = [len(part) * self.num_ranks / len(rows) for part, rows in zip(parts, batches, strict=True)]
-        mine = [part if len(part) else rows[:1] for part, rows in zip(parts[start:], batches[start:], strict=True)]
-        counts = map(bool, self.weights[start:])
-        return map(Rows, mine, itertools.repeat(epoch), itertools.count(start), itertools.repeat(self.rank), counts)
-
-    def _batches(self, epoch: int) -> list[np.ndarray]:
+    def batches(self, epoch: int) -> list[np.ndarray]:
         generator = np.random.default_rng([self.seed, epoch])
         batches = [batch for rows, size in self._buckets(generator) for batch in _cut(rows, size)]
         if self.shuffle:
@@ -91,6 +112,15 @@ class BucketSampler(Sampler[Rows]):
         elif self.num_ranks > 1:
             batches = _join_small(batches, self.num_ranks)
         return batches
+
+    def _steps_are_its_own(self) -> bool:
+        """Whether a subclass makes other batches or steps than those that `_count` counts."""
+        return (type(self).steps, type(self).batches) != (Plan.steps, BucketSampler.batches)
+
+    def _count(self) -> int:
+        if not self.shuffle and self.num_ranks > 1:
+            return len(self.batches(0))
+        return sum(-(-len(rows) // size) for rows, size in self._buckets())
 
     def _buckets(self, generator: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, int]]:
         """Yield rows that are to be cut into batches in their order, and the size of those batches."""

@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -16,36 +15,39 @@ import pyarrow.parquet as pq
 
 from ..errors import UsageError, short
 from ..files import new_file, new_folder
+from . import splits
 from .progress import show_progress
-from .readers import open_parquet
+from .readers import Row, open_parquet
+from .values import is_list, is_text, to_arrow
 
 FORMAT = 1  # raised when the files change their meaning, so that older datasets are made anew
 ROWS_PER_CHUNK = 10_000
-TEXTS_PER_CHUNK = 1_000  # when they are read again: a tokenizer holds 50 bytes for each token
-ROWS_PER_BATCH = 100_000  # of numbers, so that what is computed in between takes no memory to speak of
-TEST_SHARE = 0.1
-SCHEMA = {
-    "classes": pa.schema([("text", pa.string()), ("label", pa.string()), ("hash", pa.uint64())]),
-    "numbers": pa.schema([("text", pa.string()), ("label", pa.float64()), ("hash", pa.uint64())]),
-}
+HASH = "hash"  # column with the hash that decides the split
+SPLIT = "split"  # column with the split that a sample belongs to, where the data divide themselves
+
+Samples = Iterable[tuple[Row, bytes]]  # a sample, as its schema says, and what identifies it
 
 
-def make(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: dict[str, Any]) -> dict[str, Any]:
-    """Write `rows` to `folder` and return the facts about them.
+def make(
+    folder: Path, samples: Samples, schema: pa.Schema, settings: dict[str, Any], targets: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Write `samples` to `folder` and return the facts about them.
 
     The dataset appears in one rename: a build that was killed leaves a hidden folder behind, never half a dataset.
 
     Args:
         folder: Where the dataset goes; what stood there is replaced.
-        rows: Pairs (where the row stands, for messages; the row with its `text` and `label`), in a fixed order.
-        settings: What the dataset was made from. `labels` is "classes" or "numbers".
+        samples: In a fixed order.
+        schema: Their columns; one called `split` says which split a sample belongs to.
+        settings: What the dataset was made from.
+        targets: Columns with what is to be predicted. Texts among them are names of classes.
 
     Raises:
-        UsageError: A row has no text or no label, or a label is no number although it has to be; or no row is left.
+        UsageError: A split would be empty, or there is one class only.
     """
     try:
         with new_folder(folder, mark="dataset.json") as new:
-            return _write(new, rows, settings)
+            return Writer(new, schema, targets).write(samples, settings)
     finally:
         with suppress(OSError):  # a first dataset that failed leaves no empty data/
             folder.parent.rmdir()
@@ -58,44 +60,12 @@ def facts(folder: str | Path) -> dict[str, Any]:
         UsageError: No dataset was made there.
     """
     try:
-        return json.loads(Path(folder, "dataset.json").read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(Path(folder, "dataset.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"{short(folder)}: this dataset was not made yet; run make_dataset.py with the same data options first"
         ) from None
-
-
-def split(hashes: np.ndarray, folds: int | None, fold: int) -> dict[str, np.ndarray]:
-    """Return the row numbers of the train, val and test split, by the hash of each row's text alone.
-
-    A row therefore never changes its split when others are added, and equal texts share one. The test split is a tenth
-    of the rows, whatever `folds` is. Without folds another tenth validates; with them a `folds`-th of the rest does.
-    """
-    numbers = np.int32 if len(hashes) < 2**31 else np.int64
-    found: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
-    for start in range(0, max(1, len(hashes)), ROWS_PER_BATCH):
-        part = hashes[start : start + ROWS_PER_BATCH]
-        position = part / 2.0**64
-        test = position < TEST_SHARE
-        # The low bits are independent of the position, which the high bits decide.
-        val = part % np.uint64(folds) == np.uint64(fold) if folds else position < 2 * TEST_SHARE
-        for name, rows in [("train", ~val & ~test), ("val", val & ~test), ("test", test)]:
-            found[name].append((np.flatnonzero(rows) + start).astype(numbers))
-    return {name: np.concatenate(rows) for name, rows in found.items()}
-
-
-def problem(value: Any, name: str) -> str:
-    """Return what is wrong with a text or the name of a class, called `name`, or nothing."""
-    if value is None or value == "" or (isinstance(value, str) and value.isspace()):
-        return f"the {name} is empty"
-    if not isinstance(value, str):
-        return f"the {name} {value!s:.40} is of type {type(value).__name__}, not text"
-    return ""
-
-
-def hash_text(text: str) -> int:
-    """Return 64 bits that are the same for texts that differ in case or white space only."""
-    return int.from_bytes(hashlib.blake2b(" ".join(text.casefold().split()).encode(), digest_size=8).digest(), "big")
+    return found
 
 
 def hash_file(path: Path, kind: str = "sha256") -> str:
@@ -118,96 +88,109 @@ def add_md5(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _write(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]], settings: dict[str, Any]) -> dict[str, Any]:
-    content = hashlib.sha256()
-    classes: Counter[str] = Counter()
-    splits: Counter[str] = Counter()
-    schema = SCHEMA[settings["labels"]]
-    samples = (_check(where, row, settings["labels"]) for where, row in rows)
-    chunks = iter(lambda: list(islice(samples, ROWS_PER_CHUNK)), [])
-    # Texts hardly repeat, and their extremes help nobody: a dictionary and statistics of them take time alone.
-    options: Any = {"use_dictionary": ["label"], "write_statistics": ["label"]}
-    with pq.ParquetWriter(folder / "samples.parquet", schema, **options) as writer:
-        for chunk in show_progress(chunks, "samples"):
-            texts, labels, hashes = zip(*chunk, strict=True)
-            writer.write_table(pa.table([texts, labels, np.array(hashes, np.uint64)], schema=schema))
-            content.update(json.dumps([texts, labels]).encode())
-            if settings["labels"] == "classes":
-                classes.update(labels)
-            splits.update({name: len(found) for name, found in split(np.array(hashes, np.uint64), None, 0).items()})
-    _check_size(classes, splits, settings["labels"])
-    facts = {
-        "format": FORMAT,
-        "settings": settings,
-        "hash": content.hexdigest(),
-        "md5": hash_file(folder / "samples.parquet", "md5"),
-        "num_samples": sum(splits.values()),
-        "splits": dict(splits),
-        "classes": dict(sorted(classes.items())),
-    }
-    _write_facts(folder / "dataset.json", facts)
-    return facts
+def read_columns(folder: Path, columns: list[str], num_rows: int = splits.ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
+    """Yield these columns of a dataset, in batches of so many rows at most."""
+    with open_parquet(folder / "samples.parquet") as file:
+        yield from file.iter_batches(num_rows, columns=columns)
+
+
+def read_numbers(folder: Path, column: str, numbers: np.ndarray, names: list[str]) -> np.ndarray:
+    """Fill `numbers`, of shape (N,), with a column of numbers, or with the places of its texts among `names`."""
+    start, place = 0, {name: place for place, name in enumerate(names)}
+    for batch in read_columns(folder, [column]):
+        rows = slice(start, start := start + len(batch))
+        # Neither `pa.array` nor `column.to_numpy` nor `pq.read_table`: they import pandas, which takes a second.
+        found = batch.column(0)
+        if is_text(found.type):
+            encoded = found.dictionary_encode()
+            places = np.array([place[name] for name in encoded.dictionary.to_pylist()], numbers.dtype)
+            numbers[rows] = places[np.from_dlpack(encoded.indices)]
+        else:
+            numbers[rows] = np.from_dlpack(found.cast(pa.uint8()) if pa.types.is_boolean(found.type) else found)
+    return numbers
+
+
+class Writer:
+    """Writes samples to a folder, and counts what becomes facts.
+
+    Args:
+        folder: An empty folder.
+        schema: Columns of the samples.
+        targets: Columns of what is to be predicted.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema, targets: tuple[str, ...]) -> None:
+        self.folder = folder
+        self.schema = schema
+        self.targets = targets
+        self.content = hashlib.sha256()
+        self.classes: Counter[str] = Counter()
+        self.named = [name for name in targets if is_text(schema.field(name).type)]
+        self.hashes: list[np.ndarray] = []
+        self.own: list[np.ndarray] = []
+        if len(self.named) > 1:
+            raise TypeError(f"{' and '.join(self.named)}: only one column can hold names of classes; use numbers")
+
+    def write(self, samples: Samples, settings: dict[str, Any]) -> dict[str, Any]:
+        """Write all samples, and return the facts about them."""
+        schema = self.schema.append(pa.field(HASH, pa.uint64()))
+        plain = [name for name in self.targets if not is_list(schema.field(name).type)]
+        plain += [SPLIT] if SPLIT in schema.names else []
+        # Texts hardly repeat, and their extremes help nobody: a dictionary and statistics of them take time alone.
+        options: Any = {"use_dictionary": plain, "write_statistics": plain}
+        source = iter(samples)
+        chunks = iter(lambda: list(islice(source, ROWS_PER_CHUNK)), [])
+        with pq.ParquetWriter(self.folder / "samples.parquet", schema, **options) as writer:
+            for chunk in show_progress(chunks, "samples"):
+                writer.write_table(pa.table(self._columns(chunk), schema=schema))
+        divided = self._split()
+        self._check_size(divided)
+        facts = {
+            "format": FORMAT,
+            "settings": settings,
+            "hash": self.content.hexdigest(),
+            "md5": hash_file(self.folder / "samples.parquet", "md5"),
+            "num_samples": sum(map(len, self.hashes)),
+            "splits": {name: len(rows) for name, rows in divided.items()},
+            "classes": dict(sorted(self.classes.items())),
+        }
+        if self.own:
+            facts["shared"] = splits.count_shared(np.concatenate(self.hashes), divided)
+        _write_facts(self.folder / "dataset.json", facts)
+        return facts
+
+    def _columns(self, chunk: list[tuple[Row, bytes]]) -> list[Any]:
+        rows, keys = zip(*chunk, strict=True)
+        columns = {name: [row[name] for row in rows] for name in self.schema.names}
+        arrays = {name for name in columns if isinstance(columns[name][0], np.ndarray)}
+        self.content.update(json.dumps([columns[name] for name in columns if name not in arrays]).encode())
+        for name in filter(arrays.__contains__, columns):
+            self.content.update(json.dumps([value.shape for value in columns[name]]).encode())
+            self.content.update(b"".join(value.tobytes() for value in columns[name]))
+        for name in self.named:
+            values = columns[name]
+            self.classes.update(values if isinstance(values[0], str) else (item for value in values for item in value))
+        hashes = np.array([splits.hash_key(key) for key in keys], np.uint64)
+        self.hashes.append(hashes)
+        if SPLIT in columns:
+            self.own.append(np.array([splits.NAMES.index(name) for name in columns[SPLIT]], np.int8))
+        return [*(to_arrow(columns[field.name], field.type) for field in self.schema), hashes]
+
+    def _split(self) -> splits.Splits:
+        hashes = np.concatenate(self.hashes) if self.hashes else np.empty(0, np.uint64)
+        if self.own:
+            return splits.own_splits(hashes, np.concatenate(self.own), None, 0)
+        return splits.split(hashes, None, 0)
+
+    def _check_size(self, divided: splits.Splits) -> None:
+        if empty := [name for name in splits.NAMES if not len(divided[name])]:
+            total = sum(map(len, self.hashes))
+            raise UsageError(f"the dataset has {total} samples, too few for a {empty[0]} split; add some (100 or more)")
+        if self.named and len(self.classes) < 2:
+            raise UsageError(
+                f"every {self.named[0]} is {next(iter(self.classes))!r}; a classifier needs two classes or more"
+            )
 
 
 def _write_facts(path: Path, facts: dict[str, Any]) -> None:
     path.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _check(where: str, row: dict[str, Any], labels: str) -> tuple[str, Any, int]:
-    """Return the row's text, its label and the hash of the text."""
-    text, label = row["text"], row["label"]
-    if isinstance(label, float) and math.isnan(label):
-        label = None
-    name = label if label is None or isinstance(label, list | dict) else str(label).strip()
-    if wrong := problem(text, "text") or problem(name, "label"):
-        raise UsageError(f"{where}: {wrong}; mend or remove the row")
-    if labels == "numbers":
-        try:
-            label = float(label)
-        except ValueError:
-            label = math.nan
-        if not math.isfinite(label):
-            raise UsageError(
-                f"{where}: the label {row['label']!r} is not a number; mend it, or use data.labels=classes"
-            )
-    return text, label if labels == "numbers" else name, hash_text(text)
-
-
-def _check_size(classes: Counter[str], splits: Counter[str], labels: str) -> None:
-    if empty := [name for name in ("train", "val", "test") if not splits[name]]:
-        raise UsageError(
-            f"the dataset has {sum(splits.values())} samples, too few for a {empty[0]} split; add some (100 or more)"
-        )
-    if labels == "classes" and len(classes) < 2:
-        raise UsageError(f"every label is {next(iter(classes))!r}; a classifier needs two classes or more")
-
-
-def read_targets(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hashes (uint64) and the targets, each of shape (N,).
-
-    Targets are class numbers, in as few bytes as they need, or the labels themselves (float32) if `classes` is empty.
-    """
-    with open_parquet(folder / "samples.parquet") as file:
-        num_rows = file.metadata.num_rows
-        hashes = np.empty(num_rows, np.uint64)
-        targets = np.empty(num_rows, np.min_scalar_type(-len(classes)) if classes else np.float32)
-        numbers, start = {name: number for number, name in enumerate(classes)}, 0
-        for batch in file.iter_batches(ROWS_PER_BATCH, columns=["label", "hash"]):
-            rows = slice(start, start := start + len(batch))
-            label = batch.column("label")
-            # Neither `pa.array` nor `column.to_numpy` nor `pq.read_table`: they import pandas, which takes a second.
-            if classes:
-                encoded = label.dictionary_encode()
-                found = np.array([numbers[name] for name in encoded.dictionary.to_pylist()], targets.dtype)
-                targets[rows] = found[np.from_dlpack(encoded.indices)]
-            else:
-                targets[rows] = np.from_dlpack(label)
-            hashes[rows] = np.from_dlpack(batch.column("hash"))
-    return hashes, targets
-
-
-def read_texts(folder: Path) -> Iterator[list[str]]:
-    """Yield the texts in the order of the file, in chunks."""
-    with open_parquet(folder / "samples.parquet") as file:
-        for batch in file.iter_batches(TEXTS_PER_CHUNK, columns=["text"]):
-            yield batch.column(0).to_pylist()

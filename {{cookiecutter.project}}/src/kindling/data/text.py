@@ -1,21 +1,25 @@
-"""Text: rows of words, cut into tokens once."""
+"""Texts, cut into tokens once."""
 
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from ..errors import UsageError, short
 from ..files import new_folder
-from . import store as dataset
-from .module import DataModule, Inputs
+from . import splits, store
+from .batch import Batch, Inputs
+from .columns import Types
 from .progress import show_progress
-from .tokenizer import TextTokenizer, read_tokens, write_tokens
+from .readers import Row, open_parquet
+from .stored import StoredData
+from .tokenizer import Texts, TextTokenizer, read_tokens, write_tokens
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +28,23 @@ log = logging.getLogger(__name__)
 # have 0.13% more tokens.
 TRAINING_TEXTS = 100_000
 TRAINING_CHARACTERS = 10_000
+TEXTS_PER_CHUNK = 1_000  # when they are read again: a tokenizer holds 50 bytes for each token
+LABELS = {"classes": pa.string(), "numbers": pa.float64(), "none": None}
+SHOWN = 300  # characters of a text
 
 
-class TextData(DataModule):
+class TextData(StoredData):
     """Texts as token numbers, padded to the longest of their batch.
 
     `make_dataset.py` cuts the texts into tokens, and training does where its options ask for others. They are kept
     beside the dataset, one set for each tokenizer, and mapped from disk: what is held in memory does not grow with the
     length of the texts.
 
+    Samples have a `text` and, unless `labels` is "none", a `label`. With several input columns they have those instead
+    of the `text`; the tokens of a sample are those of its first text and, behind a separator, of the others.
+
     Args:
+        labels: What samples are labeled with: "classes", "numbers" or "none".
         vocab_size: Number of tokens of a tokenizer that is trained here, on `TRAINING_TEXTS` of the training split.
         max_length: Tokens after which a text is cut off.
         pretrained: Name or folder of a Hugging Face model whose tokenizer is used instead.
@@ -41,8 +52,11 @@ class TextData(DataModule):
         **kwargs: See `DataModule`.
     """
 
+    input_columns: tuple[str, ...] = ("text",)
+
     def __init__(
         self,
+        labels: str = "classes",
         vocab_size: int = 8000,
         max_length: int = 128,
         pretrained: str | None = None,
@@ -50,6 +64,8 @@ class TextData(DataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if labels not in LABELS:
+            raise UsageError(f"data.labels={labels}: choose from {', '.join(LABELS)}")
         if max_length < 3 or vocab_size < 300:
             raise UsageError(
                 f"data.max_length={max_length} data.vocab_size={vocab_size}: a text has a first and a last token "
@@ -57,6 +73,7 @@ class TextData(DataModule):
             )
         if not 0 <= mask < 1:
             raise UsageError(f"data.mask={mask}: expected a share of the tokens, from 0 to less than 1")
+        self.labels = labels
         self.mask = mask
         self.vocab_size = vocab_size
         self.max_length = max_length
@@ -66,16 +83,54 @@ class TextData(DataModule):
         self.tokens = np.empty(0, np.int32)
         self.offsets = np.zeros(1, np.int64)
 
+    @property
+    def schema(self) -> pa.Schema:
+        label = LABELS[self.labels]
+        return pa.schema([*((name, pa.string()) for name in self.stored_columns), *([("label", label)] if label else [])])
+
+    @property
+    def stored_columns(self) -> tuple[str, ...]:
+        return ("text",) if len(self.input_columns) == 1 else self.input_columns
+
+    @property
+    def remedy(self) -> str:
+        return super().remedy + (", or use data.labels=classes" if self.labels == "numbers" else "")
+
+    def name_texts(self, names: str | Sequence[str]) -> None:
+        """Take the texts from the column, or the columns, of that name."""
+        self.input_columns = (names,) if isinstance(names, str) else tuple(names)
+        taken = [name for name in self.stored_columns if name in ("label", store.HASH, store.SPLIT)]
+        if not self.input_columns or taken or len(set(self.input_columns)) < len(self.input_columns):
+            raise UsageError(
+                f"data.text={names}: name one column or several different ones, none of them label, hash or split"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        return {"labels": self.labels}
+
+    def split_key(self, sample: Row) -> bytes:
+        """Return what is the same for texts that differ in case or white space only."""
+        return b"\0".join(normalize(sample[name]) for name in self.stored_columns)
+
+    def convert_inputs(self, row: Row) -> Row:
+        if len(self.stored_columns) == 1:
+            return super().convert_inputs(row)
+        texts = {name: "" if row.get(name) is None else row[name] for name in self.stored_columns}
+        for name, text in texts.items():
+            if text != "" or not any(texts.values()):  # one of several may be empty
+                self._convert(name, text)
+        return texts
+
     def prepare_data(self) -> None:
         super().setup()
         folder = self._token_folder()
         if folder.exists():
             return
         log.info("Cutting the texts of %s into tokens (once)", short(self.dir))
-        num_texts: int = dataset.facts(self.dir)["num_samples"]
+        num_texts: int = store.facts(self.dir)["num_samples"]
         try:
             with new_folder(folder, mark="tokenizer.json") as new:
-                texts = show_progress(dataset.read_texts(self.dir), "tokens", num_texts)
+                texts = show_progress(self._texts(), "tokens", num_texts)
                 write_tokens(new, self._make_tokenizer(), texts, num_texts)
         except FileNotFoundError:
             raise UsageError(f"{short(self.dir)} was replaced while it was cut into tokens; run this again") from None
@@ -90,9 +145,9 @@ class TextData(DataModule):
 
     def lengths(self, rows: np.ndarray) -> np.ndarray:
         lengths = np.empty(len(rows), np.int32)
-        for start in range(0, len(rows), dataset.ROWS_PER_BATCH):
-            part = rows[start : start + dataset.ROWS_PER_BATCH]
-            lengths[start : start + dataset.ROWS_PER_BATCH] = self.offsets[part + 1] - self.offsets[part]
+        for start in range(0, len(rows), splits.ROWS_PER_BATCH):
+            part = rows[start : start + splits.ROWS_PER_BATCH]
+            lengths[start : start + splits.ROWS_PER_BATCH] = self.offsets[part + 1] - self.offsets[part]
         return lengths
 
     def extremes(self) -> np.ndarray:
@@ -109,22 +164,29 @@ class TextData(DataModule):
     def augments(self) -> bool:
         return self.mask > 0 or type(self).augment is not TextData.augment
 
-    def augment(self, inputs: Inputs) -> Inputs:
+    def augment(self, batch: Batch) -> Batch:
         assert self.tokenizer is not None, "setup() comes first"
-        ids = inputs["input_ids"]
+        ids = batch.inputs["input_ids"]
         hidden = (torch.rand(ids.shape) < self.mask) & ~torch.isin(ids, self.tokenizer.special_ids)
-        return inputs | {"input_ids": ids.masked_fill(hidden, self.tokenizer.mask_id)}
+        masked = ids.masked_fill(hidden, self.tokenizer.mask_id)
+        return batch._replace(inputs=batch.inputs | {"input_ids": masked})
 
-    def encode(self, rows: list[dict[str, Any]]) -> Inputs:
+    def encode(self, rows: list[Row]) -> Inputs:
         assert self.tokenizer is not None, "setup() or load_state_dict() comes first"
-        tokens, offsets = self.tokenizer.cut([row[self.input_column] for row in rows])
+        tokens, offsets = self.tokenizer.cut(pair([[row[name] or "" for name in self.input_columns] for row in rows]))
         return self._pad(tokens, offsets[:-1], offsets[1:])
 
-    def problem(self, row: dict[str, Any]) -> str:
-        return dataset.problem(row.get(self.input_column), "text")
+    def size(self, row: Row) -> int:
+        return sum(len(row[name] or "") for name in self.input_columns)
 
-    def size(self, row: dict[str, Any]) -> int:
-        return len(row[self.input_column])
+    def show(self, rows: np.ndarray) -> list[str]:
+        """Return the beginnings of the texts of these samples, each in one line."""
+        found = read_texts_at(self.dir, self.stored_columns, rows)
+        return [text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..." for text in found]
+
+    def dummy(self, size: int = 2) -> Batch:
+        texts = [" ".join(["word"] * (1 + number)) for number in range(size)]
+        return Batch(self.encode([dict.fromkeys(self.input_columns, text) for text in texts]), None, size)
 
     def state_dict(self) -> dict[str, Any]:
         assert self.tokenizer is not None, "setup() comes first"
@@ -169,14 +231,56 @@ class TextData(DataModule):
             return TextTokenizer(self.restored, self.max_length)
         if self.pretrained:
             return TextTokenizer.pretrained(self.pretrained, self.max_length)
-        return TextTokenizer.train(self._training_texts(), self.vocab_size, self.max_length)
+        pairs = len(self.input_columns) > 1
+        return TextTokenizer.train(self._training_texts(), self.vocab_size, self.max_length, pairs)
+
+    def _mapped(self) -> Types:
+        return {}  # tokens are what is mapped from disk
+
+    def _texts(self) -> Iterator[Texts]:
+        return map(pair, read_texts(self.dir, self.stored_columns))
 
     def _training_texts(self) -> Iterator[list[str]]:
         """Yield the texts of the training split, every n-th if it has more than `TRAINING_TEXTS`."""
         train = self.splits["train"]
         chosen = train[:: -(-len(train) // TRAINING_TEXTS)]
         start = 0
-        for chunk in dataset.read_texts(self.dir):
+        for chunk in read_texts(self.dir, self.stored_columns):
             first, last = np.searchsorted(chosen, [start, start + len(chunk)])
-            yield [chunk[row - start][:TRAINING_CHARACTERS] for row in chosen[first:last]]
+            yield [text[:TRAINING_CHARACTERS] for row in chosen[first:last] for text in chunk[row - start]]
             start += len(chunk)
+
+
+def normalize(text: str) -> bytes:
+    """Return bytes that are the same for texts that differ in case or white space only."""
+    return " ".join(text.casefold().split()).encode()
+
+
+def pair(texts: list[list[str]]) -> Texts:
+    """Return each sample's only text, or the first of its texts and the others."""
+    if not texts or len(texts[0]) == 1:
+        return [text for (text,) in texts]
+    return [(first, "\n".join(others)) for first, *others in texts]
+
+
+def read_texts(folder: Path, columns: Sequence[str]) -> Iterator[list[list[str]]]:
+    """Yield the texts of each sample in the order of the file, in chunks."""
+    for batch in store.read_columns(folder, list(columns), TEXTS_PER_CHUNK):
+        texts = [batch.column(column).to_pylist() for column in columns]
+        yield [list(sample) for sample in zip(*texts, strict=True)]
+
+
+def read_texts_at(folder: Path, columns: Sequence[str], rows: np.ndarray) -> list[str]:
+    """Return the texts of the samples with numbers `rows`, each sample in one line."""
+    found: dict[int, str] = {}
+    with open_parquet(folder / "samples.parquet") as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            if wanted := [int(row) for row in rows if start <= row < end]:
+                table = file.read_row_group(group, columns=list(columns))
+                texts = [table.column(column) for column in columns]
+                for row in wanted:
+                    found[row] = " | ".join(" ".join(text[row - start].as_py().split()) for text in texts)
+            start = end
+    return [found[int(row)] for row in rows]

@@ -9,6 +9,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from ..errors import UsageError
 
+Texts = list[str] | list[tuple[str, str]]
+
 
 class TextTokenizer:
     """A fast tokenizer that cuts texts off after `max_length` tokens.
@@ -41,21 +43,29 @@ class TextTokenizer:
             raise UsageError("data.mask: this tokenizer has no token for what is hidden; use data.mask=0")
         return known[0]
 
-    def __call__(self, texts: list[str]) -> list[np.ndarray]:
-        """Return the token numbers of each text."""
+    def __call__(self, texts: Texts) -> list[np.ndarray]:
+        """Return the token numbers of each text, or of each pair of texts."""
         return [np.array(encoding.ids, np.int32) for encoding in self._tokenizer.encode_batch_fast(texts)]
 
-    def cut(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def cut(self, texts: Texts) -> tuple[np.ndarray, np.ndarray]:
         """Return the tokens of all texts in a row, and offsets, both as `read_tokens` does."""
         tokens = self(texts)
         return np.concatenate(tokens), np.cumsum([0, *map(len, tokens)])
 
     @classmethod
-    def train(cls, texts: Iterable[list[str]], vocab_size: int, max_length: int) -> "TextTokenizer":
+    def train(
+        cls, texts: Iterable[list[str]], vocab_size: int, max_length: int, pairs: bool = False
+    ) -> "TextTokenizer":
         """Train byte-pair encoding on bytes (Radford et al., 2019), in lower case, on chunks of texts.
 
         The same texts give the same tokenizer. WordPiece would not: its trainer depends on the order of a hash map
         (https://github.com/huggingface/tokenizers/issues/1794).
+
+        Args:
+            texts: Chunks of texts.
+            vocab_size: Number of tokens.
+            max_length: Tokens of the longest text, or pair of texts.
+            pairs: Whether pairs of texts are going to be cut, with a [SEP] between the two.
         """
         tokenizer = Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
@@ -69,6 +79,7 @@ class TextTokenizer:
         tokenizer.train_from_iterator(texts, trainer)
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B [SEP]" if pairs else None,
             special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
         )
         tokenizer.enable_padding(pad_id=tokenizer.token_to_id("[PAD]"), pad_token="[PAD]")
@@ -92,7 +103,7 @@ class TextTokenizer:
         return cls(tokenizer.to_str(), max_length)
 
 
-def write_tokens(folder: Path, tokenizer: TextTokenizer, texts: Iterable[list[str]], num_texts: int) -> None:
+def write_tokens(folder: Path, tokenizer: TextTokenizer, texts: Iterable[Texts], num_texts: int) -> None:
     """Write the tokens of chunks of texts to `folder`, one chunk at a time. `read_tokens` says what."""
     Path(folder, "tokenizer.json").write_text(tokenizer.definition, encoding="utf-8")
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int64)), "fortran_order": False}

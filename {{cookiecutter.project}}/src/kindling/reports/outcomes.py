@@ -2,7 +2,7 @@
 
 import csv
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..data.readers import open_parquet
 from ..files import new_file
 
 RIGHT_ONES = 10  # among the sample predictions
-LONGEST_TEXT = 300  # characters of a sample's text
+
+Show = Callable[[np.ndarray], list[str]]
 
 
 @dataclass
@@ -38,19 +38,20 @@ class Outcomes:
     def matrix(self) -> np.ndarray:
         """Return how many samples of each class (rows) were predicted as each class (columns)."""
         size = len(self.classes)
-        return np.bincount(self.actual * size + self.predicted, minlength=size * size).reshape(size, size)
+        pairs = self.actual.astype(np.int64) * size + self.predicted  # classes may be stored in a single byte
+        return np.bincount(pairs, minlength=size * size).reshape(size, size)
 
     def write(self, path: Path) -> None:
         """Write a row for each sample, with the columns `actual` and `predicted` that DVC's plots ask for."""
         rows = ([int(self.rows[place]), *self._values(place)] for place in range(len(self.rows)))
         write_table(path, ["row", *self._columns()], rows)
 
-    def samples(self, folder: Path, count: int) -> tuple[list[str], list[list[Any]]]:
-        """Return a table of `count` predictions with their texts: the worst mistakes first, then some right ones.
+    def samples(self, count: int, show: Show | None = None) -> tuple[list[str], list[list[Any]]]:
+        """Return a table of `count` predictions: the worst mistakes first, then some right ones.
 
         Args:
-            folder: The dataset's.
             count: Rows of the table.
+            show: Returns what stands for samples, such as their texts, for the last column; None for no such column.
         """
         if self.probability is None:
             order = np.argsort(-np.abs(self.predicted - self.actual), kind="stable")
@@ -62,13 +63,12 @@ class Outcomes:
         wrong = wrong[: max(count - min(RIGHT_ONES, len(right)), 0)]
         right = right[np.linspace(0, len(right) - 1, min(count - len(wrong), len(right))).astype(int)]
         chosen = np.concatenate([wrong, right])
-        texts = read_texts(folder, self.rows[chosen])
-        columns = [*self._columns(), *(["error"] if self.probability is None else []), "text"]
         errors = self.predicted - self.actual if self.probability is None else None
-        return columns, [
-            [*self._values(place), *([] if errors is None else [_short(errors[place])]), text]
-            for place, text in zip(chosen, texts, strict=True)
-        ]
+        columns = [*self._columns(), *([] if errors is None else ["error"]), *(["text"] if show else [])]
+        rows = [[*self._values(place), *([] if errors is None else [_short(errors[place])])] for place in chosen]
+        if show:
+            rows = [[*row, shown] for row, shown in zip(rows, show(self.rows[chosen]), strict=True)]
+        return columns, rows
 
     def _columns(self) -> list[str]:
         return ["actual", "predicted", *([] if self.probability is None else ["probability"])]
@@ -96,24 +96,6 @@ def decide(meaning: Tensor) -> dict[str, Tensor] | None:
         probability, predicted = meaning.float().max(dim=-1)
         return {"predicted": predicted, "probability": probability}
     return {"predicted": meaning.float()} if meaning.ndim == 1 else None
-
-
-def read_texts(folder: Path, rows: np.ndarray) -> list[str]:
-    """Return the beginnings of the texts that stand at these places in a dataset, each in one line."""
-    found: dict[int, str] = {}
-    with open_parquet(folder / "samples.parquet") as file:
-        start = 0
-        for group in range(file.num_row_groups):
-            end = start + file.metadata.row_group(group).num_rows
-            if wanted := [int(row) for row in rows if start <= row < end]:
-                texts = file.read_row_group(group, columns=["text"]).column(0)
-                found |= {row: " ".join(texts[row - start].as_py().split()) for row in wanted}
-            start = end
-    return [_cut(found[int(row)]) for row in rows]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 3]}..."
 
 
 def _short(value: Any) -> float:

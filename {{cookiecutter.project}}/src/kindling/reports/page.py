@@ -128,7 +128,7 @@ def describe_data(data: Any) -> Section:
     facts: Section = {"dataset": type(data).__name__, "folder": short(data.dir), "hash": data.hash}
     facts |= {"md5": data.md5} if getattr(data, "md5", "") else {}
     facts |= {name: len(rows) for name, rows in data.splits.items()}
-    facts |= {"classes": len(data.classes)} if data.classes else {"labels": data.labels}
+    facts |= {"classes": len(data.classes)} if data.classes else {"labels": getattr(data, "labels", "none")}
     return facts | ({"fold": f"{data.fold} of {data.folds}"} if data.folds else {})
 
 

@@ -250,7 +250,8 @@ class Report(Callback):
             draw_scatter(picture, outcomes.actual, outcomes.predicted)
         publish_image(trainer.loggers, picture.stem, picture)
         if self.samples:
-            columns, rows = outcomes.samples(trainer.datamodule.dir, self.samples)  # type: ignore[attr-defined]
+            show = getattr(trainer.datamodule, "show", None)  # type: ignore[attr-defined]
+            columns, rows = outcomes.samples(self.samples, show)
             write_table(self.folder / "samples.csv", columns, rows)
             publish_table(trainer.loggers, "samples", columns, rows)
 
@@ -262,7 +263,7 @@ def _gather(trainer: Trainer, decided: list[dict[str, torch.Tensor]]) -> Outcome
         part = {name: torch.cat([batch[name] for batch in decided]).cpu().numpy() for name in decided[0]}
         loader: Any = trainer.test_dataloaders
         batches = itertools.islice(loader.sampler, len(decided))
-        part["rows"] = np.concatenate([loader.dataset.rows[batch.numbers] for batch in batches])
+        part["rows"] = np.concatenate([loader.dataset.rows[batch.rows] for batch in batches])
     parts: list[Any] = [part]
     if trainer.world_size > 1:
         parts = [None] * trainer.world_size
@@ -274,7 +275,7 @@ def _gather(trainer: Trainer, decided: list[dict[str, torch.Tensor]]) -> Outcome
     order = np.argsort(whole["rows"], kind="stable")
     whole = {name: values[order] for name, values in whole.items()}
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    actual = data.targets[whole["rows"]].numpy()
+    actual = data.targets(whole["rows"]).numpy()
     return Outcomes(whole["rows"], actual, whole["predicted"], whole.get("probability"), data.classes)
 
 

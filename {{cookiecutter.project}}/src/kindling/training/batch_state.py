@@ -1,10 +1,8 @@
 import hashlib
 import json
-from collections import deque
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 
 from ..files import new_file
@@ -21,15 +19,6 @@ class State(Batches):
         dirpath: Folder of the file.
     """
 
-    def __init__(self, dirpath: str) -> None:
-        super().__init__(dirpath)
-        self._fed: deque[np.ndarray] = deque()
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            trainer.datamodule.fed = self._fed  # type: ignore[attr-defined]
-
     def rewind(self, step: int) -> None:
         file = Path(self.dirpath, "state.jsonl")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +30,7 @@ class State(Batches):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
-        rows = self._fed.popleft().astype("<i8")
+        rows = batch.step.rows.astype("<i8")
         digest = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
         self._row = self._row | {"samples": len(rows), "hash": digest}
 

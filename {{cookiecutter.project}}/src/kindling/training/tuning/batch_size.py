@@ -11,8 +11,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.memory import garbage_collection_cuda, is_oom_error
 from torch.utils.data import DataLoader
 
-from ...data.module import DataModule, Split
-from ...data.sampler import Rows
+from ...data.batch import Step
+from ...data.loader import Split
+from ...data.module import DataModule
 from ...errors import UsageError, did_you_mean, short
 from .tune import Trial
 
@@ -126,7 +127,7 @@ class BatchSizeFinder:
                 return None
             raise
         memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-        samples = sum(len(batch.numbers) for batch in batches[1:])
+        samples = sum(len(batch.rows) for batch in batches[1:])
         return Attempt(size, samples / stopwatch.median(), memory, len(data.splits["train"]) // SHARE)
 
     def _try_own(self, data: Any, task: Any, trainer: Trainer, size: int, stopwatch: "Stopwatch") -> Attempt:
@@ -174,15 +175,15 @@ class Stopwatch(Callback):
         return float(np.median(np.reshape(self.seconds, (-1, self.batches)), axis=0).sum())
 
 
-def _batches(data: DataModule, size: int, steps: int) -> list[Rows]:
+def _batches(data: DataModule, size: int, steps: int) -> list[Step]:
     """Return a batch of the longest samples, and then `steps` of those that training has, of all lengths."""
     data.batch_size = size
     lengths = data.lengths(data.splits["train"])
-    batches = sorted(data._sampler("train"), key=lambda batch: int(lengths[batch.numbers].max()))
-    whole = [batch for batch in batches if len(batch.numbers) == size] or batches
+    batches = sorted(data.plan("train"), key=lambda batch: int(lengths[batch.rows].max()))
+    whole = [batch for batch in batches if len(batch.rows) == size] or batches
     chosen = [whole[int(place)] for place in np.linspace(0, len(whole) - 1, steps + 2)[1:-1]]
     longest = np.argsort(-lengths, kind="stable")[:size]
-    return [chosen[0]._replace(numbers=longest), *chosen]
+    return [chosen[0]._replace(rows=longest), *chosen]
 
 
 def _gains_nothing(attempts: list[Attempt]) -> bool:

@@ -1,0 +1,54 @@
+"""Batches of one split, loaded from any step of an epoch on."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from ..seeding import seeded
+from .batch import Batch, Step
+
+if TYPE_CHECKING:
+    from .module import DataModule
+
+
+class Loader(DataLoader[Batch]):
+    """A loader that begins when its first batch is asked for.
+
+    By then Lightning has restored a checkpoint, and the plan knows where to go on. Lightning may well have asked for
+    the iterator earlier; the state that other loaders store is then lost
+    (https://github.com/Lightning-AI/pytorch-lightning/issues/20550).
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
+
+
+class Split(Dataset[Batch]):
+    """The samples of one split, indexed by whole batches."""
+
+    def __init__(self, data: "DataModule", rows: np.ndarray, augment: bool = False) -> None:
+        self.data = data
+        self.rows = rows
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Step | np.ndarray | int) -> Batch:
+        planned = isinstance(index, Step)
+        step = index if isinstance(index, Step) else Step(np.atleast_1d(index))
+        step = step._replace(rows=self.rows[step.rows])
+        if not (self.augment and planned):
+            batch = self.data.gather(step)
+        else:
+            part = (step.rank,) if step.rank else ()  # the first process does what a single one does
+            with seeded(self.data.seed, step.epoch, step.batch, *part):
+                batch = self.data.augment(self.data.gather(step))
+        return batch if step.counts else batch._replace(size=0)
+
+
+def as_it_is(batch: Any) -> Any:
+    """Return the batch: the dataset has gathered it in one go."""
+    return batch
