@@ -72,8 +72,9 @@ def test_every_epoch_draws_other_numbers_and_validation_none(dataset, tmp_path: 
     train(tmp_path, [*dataset, *BASE, target(OnDevice), "data.shuffle=false"], recorder)
     first, second = ({text for epoch, _, text in recorder.batches if epoch == number} for number in (0, 1))
     assert not first & second
-    plain = train(tmp_path / "plain", [*dataset, *BASE, "trainer.max_epochs=1"], Recorder()).datamodule
-    drawn = train(tmp_path / "drawn", [*dataset, *BASE, "trainer.max_epochs=1", target(OnDevice)], Recorder()).datamodule
+    options = [*dataset, *BASE, "trainer.max_epochs=1"]
+    plain = train(tmp_path / "plain", options, Recorder()).datamodule
+    drawn = train(tmp_path / "drawn", [*options, target(OnDevice)], Recorder()).datamodule
     for one, other in zip(plain.val_dataloader(), drawn.val_dataloader(), strict=True):
         assert torch.equal(drawn.on_after_batch_transfer(other, 0).inputs["input_ids"], one.inputs["input_ids"])
 

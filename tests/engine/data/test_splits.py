@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from kindling.data.file import TextFile
 from kindling.data.splits import hash_key, split
-from kindling.data.text import normalize
+from kindling.data.texts import normalize
 
 
 def hashes(texts: list[str]) -> np.ndarray:

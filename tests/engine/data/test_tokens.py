@@ -13,6 +13,7 @@ import torch
 from kindling.data import text as text_data
 from kindling.data.file import TextFile
 from kindling.data.splits import hash_key
+from kindling.data.texts import normalize
 from kindling.data.tokenizer import TextTokenizer
 from kindling.errors import UsageError
 from tokenizers import Tokenizer
@@ -60,7 +61,7 @@ def rare_word_in(share: tuple[float, float], folder: Path) -> TextFile:
     rows = []
     for number in range(2000):
         text = f"zyzzyva sample {number}"
-        if not share[0] <= hash_key(text_data.normalize(text)) / 2**64 < share[1]:
+        if not share[0] <= hash_key(normalize(text)) / 2**64 < share[1]:
             text = f"plain sample {number}"
         rows.append(f"{text},{'ab'[number % 2]}")
     source = folder / "a.csv"

@@ -1,7 +1,7 @@
 """Batches of one split, loaded from any step of an epoch on."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -9,8 +9,19 @@ from torch.utils.data import DataLoader, Dataset
 from ..seeding import seeded
 from .batch import Batch, Step
 
-if TYPE_CHECKING:
-    from .module import DataModule
+
+class Source(Protocol):
+    """Data that make a batch of a step."""
+
+    seed: int
+
+    def gather(self, step: Step) -> Batch:
+        """Return the batch of a step."""
+        ...
+
+    def augment(self, batch: Batch) -> Batch:
+        """Return a training batch changed at random."""
+        ...
 
 
 class Loader(DataLoader[Batch]):
@@ -28,7 +39,7 @@ class Loader(DataLoader[Batch]):
 class Split(Dataset[Batch]):
     """The samples of one split, indexed by whole batches."""
 
-    def __init__(self, data: "DataModule", rows: np.ndarray, augment: bool = False) -> None:
+    def __init__(self, data: Source, rows: np.ndarray, augment: bool = False) -> None:
         self.data = data
         self.rows = rows
         self.augment = augment

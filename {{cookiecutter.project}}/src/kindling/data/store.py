@@ -47,7 +47,7 @@ def make(
     """
     try:
         with new_folder(folder, mark="dataset.json") as new:
-            return Writer(new, schema, targets).write(samples, settings)
+            return SampleWriter(new, schema, targets).write(samples, settings)
     finally:
         with suppress(OSError):  # a first dataset that failed leaves no empty data/
             folder.parent.rmdir()
@@ -110,7 +110,7 @@ def read_numbers(folder: Path, column: str, numbers: np.ndarray, names: list[str
     return numbers
 
 
-class Writer:
+class SampleWriter:
     """Writes samples to a folder, and counts what becomes facts.
 
     Args:

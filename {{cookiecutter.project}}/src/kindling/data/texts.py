@@ -1,0 +1,47 @@
+"""The texts of samples as they are on disk, one or several each."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import store
+from .readers import open_parquet
+from .tokenizer import Texts
+
+TEXTS_PER_CHUNK = 1_000  # when they are read again: a tokenizer holds 50 bytes for each token
+
+
+def normalize(text: str) -> bytes:
+    """Return bytes that are the same for texts that differ in case or white space only."""
+    return " ".join(text.casefold().split()).encode()
+
+
+def pair(texts: list[list[str]]) -> Texts:
+    """Return each sample's only text, or the first of its texts and the others."""
+    if not texts or len(texts[0]) == 1:
+        return [text for (text,) in texts]
+    return [(first, "\n".join(others)) for first, *others in texts]
+
+
+def read_texts(folder: Path, columns: Sequence[str]) -> Iterator[list[list[str]]]:
+    """Yield the texts of each sample in the order of the file, in chunks."""
+    for batch in store.read_columns(folder, list(columns), TEXTS_PER_CHUNK):
+        texts = [batch.column(column).to_pylist() for column in columns]
+        yield [list(sample) for sample in zip(*texts, strict=True)]
+
+
+def read_texts_at(folder: Path, columns: Sequence[str], rows: np.ndarray) -> list[str]:
+    """Return the texts of the samples with numbers `rows`, each sample in one line."""
+    found: dict[int, str] = {}
+    with open_parquet(folder / "samples.parquet") as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            if wanted := [int(row) for row in rows if start <= row < end]:
+                table = file.read_row_group(group, columns=list(columns))
+                texts = [table.column(column) for column in columns]
+                for row in wanted:
+                    found[row] = " | ".join(" ".join(text[row - start].as_py().split()) for text in texts)
+            start = end
+    return [found[int(row)] for row in rows]
