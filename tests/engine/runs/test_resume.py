@@ -182,7 +182,7 @@ def test_data_can_be_sent_to_workers_that_are_not_forked(dataset, tmp_path) -> N
     assert data.trainer is not None
     sent = pickle.loads(pickle.dumps(Split(data, data.splits["train"])))
     assert sent.data.trainer is None
-    assert same(sent[np.arange(3)], Split(data, data.splits["train"])[np.arange(3)])
+    assert same(sent[np.arange(3)][:3], Split(data, data.splits["train"])[np.arange(3)][:3])
 
 
 @pytest.mark.parametrize("checkpoint", ["last", "best", "epoch-000", "epoch-001"])

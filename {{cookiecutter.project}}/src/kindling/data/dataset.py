@@ -76,7 +76,9 @@ class DatasetModule(DataModule):
         try:
             stacked = _in_single_precision(default_collate(samples))
         except RuntimeError as error:
-            raise UsageError(f"{type(self).__name__}: define collate(), as torch can't stack the samples ({error})") from None
+            raise UsageError(
+                f"{type(self).__name__}: define collate(), as torch can't stack the samples ({error})"
+            ) from None
         inputs, target = stacked if isinstance(stacked, list | tuple) and len(stacked) == 2 else (stacked, None)
         return Batch(inputs if isinstance(inputs, dict) else {self.input_name: inputs}, target, len(samples))
 
@@ -135,13 +137,16 @@ class DatasetModule(DataModule):
         if set(found) != set(NAMES):
             raise TypeError(f"{type(self).__name__}.datasets() returned {', '.join(found)}, not {', '.join(NAMES)}")
         if self.folds:
-            raise UsageError(f"data.folds={self.folds}: {type(self).__name__} has splits of its own; use data.folds=null")
+            raise UsageError(
+                f"data.folds={self.folds}: {type(self).__name__} has splits of its own; use data.folds=null"
+            )
         self._datasets = [found[name] for name in NAMES]
         ends = np.cumsum([len(_sized(dataset)) for dataset in self._datasets])
         self._starts = np.concatenate([[0], ends[:-1]])
         numbers = row_type(int(ends[-1]))
         self.splits = {
-            name: np.arange(start, end, dtype=numbers) for name, start, end in zip(NAMES, self._starts, ends, strict=True)
+            name: np.arange(start, end, dtype=numbers)
+            for name, start, end in zip(NAMES, self._starts, ends, strict=True)
         }
 
 

@@ -55,15 +55,12 @@ class DataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if (folds is not None and not 0 <= fold < folds) or folds == 1:
-            raise UsageError(
-                f"data.folds={folds} data.fold={fold}: use two folds or more, and a fold below their number"
-            )
-        if batch_size < 1 or num_workers < 0:
-            raise UsageError(f"data.batch_size={batch_size} data.num_workers={num_workers}: out of range")
-        if pool < 1:
-            raise UsageError(f"data.pool={pool}: expected 1 or more")
-        if tokens_per_batch is not None and tokens_per_batch < 1:
-            raise UsageError(f"data.tokens_per_batch={tokens_per_batch}: expected 1 or more, or null")
+            raise UsageError(f"data.folds={folds} data.fold={fold}: use two folds or more, and a fold below that")
+        options = {"batch_size": batch_size, "pool": pool, "tokens_per_batch": tokens_per_batch}
+        if wrong := [f"data.{name}={value}" for name, value in options.items() if value is not None and value < 1]:
+            raise UsageError(f"{wrong[0]}: expected 1 or more")
+        if num_workers < 0:
+            raise UsageError(f"data.num_workers={num_workers}: expected 0 or more")
         self.dir = Path(dir)
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -87,7 +84,7 @@ class DataModule(LightningDataModule):
         return self.__dict__ | {"trainer": None}
 
     def make(self) -> dict[str, Any]:
-        """Do what `make_dataset.py` is for, and return the facts about the samples; here there is nothing to make."""
+        """Make the dataset, where there is something to make, and return the facts about its samples."""
         self.prepare_data()
         self.setup("fit")
         sizes = {name: len(rows) for name, rows in self.splits.items()}
@@ -165,7 +162,7 @@ class DataModule(LightningDataModule):
             UsageError: Neither a checkpoint nor `setup` has said what inputs are.
         """
         if not self._shapes and not self.state_dict()["inputs"]:
-            raise UsageError(f"{type(self).__name__}: an older checkpoint does not say what inputs are; make the dataset")
+            raise UsageError(f"{type(self).__name__}: an older checkpoint does not say what inputs are")
         return Batch(zeros(self._shapes, size), None, size)
 
     def example(self) -> Batch:

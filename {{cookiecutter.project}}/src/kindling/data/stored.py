@@ -112,7 +112,9 @@ class StoredData(DataModule):
         log.info("Making %s", short(self.dir))
         facts = store.make(self.dir, self._checked(), self.schema, settings, self.target_columns)
         for pair, count in facts.get("shared", {}).items():
-            log.warning("%s: %d samples are in %s; data.splits=hash would keep them apart", short(self.dir), count, pair)
+            log.warning(
+                "%s: %d samples are in %s; data.splits=hash would keep them apart", short(self.dir), count, pair
+            )
         return facts
 
     def prepare_data(self) -> None:

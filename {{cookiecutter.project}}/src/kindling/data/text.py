@@ -19,7 +19,7 @@ from .columns import Types
 from .progress import show_progress
 from .readers import Row
 from .stored import StoredData
-from .texts import normalize, pair, read_texts, read_texts_at
+from .texts import normalize, pair, read_texts, read_texts_at, shorten
 from .tokenizer import Texts, TextTokenizer, read_tokens, write_tokens
 
 log = logging.getLogger(__name__)
@@ -30,15 +30,13 @@ log = logging.getLogger(__name__)
 TRAINING_TEXTS = 100_000
 TRAINING_CHARACTERS = 10_000
 LABELS = {"classes": pa.string(), "numbers": pa.float64(), "none": None}
-SHOWN = 300  # characters of a text
 
 
 class TextData(StoredData):
     """Texts as token numbers, padded to the longest of their batch.
 
     `make_dataset.py` cuts the texts into tokens, and training does where its options ask for others. They are kept
-    beside the dataset, one set for each tokenizer, and mapped from disk: what is held in memory does not grow with the
-    length of the texts.
+    beside the dataset, one set for each tokenizer, and mapped from disk: memory does not grow with the texts.
 
     Samples have a `text` and, unless `labels` is "none", a `label`. With several input columns they have those instead
     of the `text`; the tokens of a sample are those of its first text and, behind a separator, of the others.
@@ -86,7 +84,9 @@ class TextData(StoredData):
     @property
     def schema(self) -> pa.Schema:
         label = LABELS[self.labels]
-        return pa.schema([*((name, pa.string()) for name in self.stored_columns), *([("label", label)] if label else [])])
+        return pa.schema(
+            [*((name, pa.string()) for name in self.stored_columns), *([("label", label)] if label else [])]
+        )
 
     @property
     def stored_columns(self) -> tuple[str, ...]:
@@ -181,8 +181,7 @@ class TextData(StoredData):
 
     def show(self, rows: np.ndarray) -> list[str]:
         """Return the beginnings of the texts of these samples, each in one line."""
-        found = read_texts_at(self.dir, self.stored_columns, rows)
-        return [text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..." for text in found]
+        return [shorten(text) for text in read_texts_at(self.dir, self.stored_columns, rows)]
 
     def dummy(self, size: int = 2) -> Batch:
         texts = [" ".join(["word"] * (1 + number)) for number in range(size)]

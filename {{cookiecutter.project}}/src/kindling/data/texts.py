@@ -9,6 +9,7 @@ from . import store
 from .readers import open_parquet
 from .tokenizer import Texts
 
+SHOWN = 300  # characters of a text
 TEXTS_PER_CHUNK = 1_000  # when they are read again: a tokenizer holds 50 bytes for each token
 
 
@@ -22,6 +23,11 @@ def pair(texts: list[list[str]]) -> Texts:
     if not texts or len(texts[0]) == 1:
         return [text for (text,) in texts]
     return [(first, "\n".join(others)) for first, *others in texts]
+
+
+def shorten(text: str) -> str:
+    """Return the text, cut off if it is too long to be shown."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def read_texts(folder: Path, columns: Sequence[str]) -> Iterator[list[list[str]]]:
