@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -10,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 ENGINE = Path("src/kindling")  # the same bytes in every project, whatever was answered
+RECORD = Path(".kindling.json")  # where the project came from, for `make check` and `make update`
 
 # Answer -> what only that answer needs. A path that several answers need stands under each of them.
 OPTIONAL = {
@@ -52,6 +55,29 @@ def choose_logger(logger: str) -> None:
     config.write_text(text.replace(old, new), encoding="utf-8", newline="\n")
 
 
+def origin(answers: dict[str, str]) -> tuple[str, str | None]:
+    """Return the template's address, without a password, and its commit, if it is in git."""
+    given = answers.get("_template", "")
+    folder = Path(os.environ.get("PWD", "."), answers.get("_repo_dir") or given).resolve()
+    here = Path(os.environ.get("PWD", "."), given).resolve() == folder
+    try:
+        if Path(git("-C", str(folder), "rev-parse", "--show-toplevel").strip()).resolve() != folder:
+            return given, None
+        address = str(folder) if here else git("-C", str(folder), "remote", "get-url", "origin").strip()
+        return re.sub(r"(?<=://)[^/@]*@", "", address), git("-C", str(folder), "rev-parse", "HEAD").strip()
+    except (OSError, subprocess.CalledProcessError):
+        return given, None
+
+
+def write_record(answers: dict[str, str]) -> None:
+    """Write where the project came from, what was answered, and a digest of each file of the engine."""
+    template, commit = origin(answers)
+    digests = runpy.run_path(str(ENGINE / "cli" / "engine.py"))["digests"](ENGINE)
+    given = {key: answer for key, answer in answers.items() if not key.startswith("_")}
+    record = {"template": template, "commit": commit, "answers": given, "engine": digests}
+    RECORD.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
 def git(*arguments: str) -> str:
     """Run git in this folder, whatever the repository around it or the user's hooks and signatures."""
     outside = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
@@ -77,14 +103,12 @@ def is_comparison(answers: dict[str, str]) -> bool:
     return "_commit" in answers and Path.cwd().parent.parent == Path(tempfile.gettempdir()).resolve()
 
 
-def next_steps(answers: dict[str, str]) -> str:
+def next_steps() -> str:
     """Return the commands that bring the user from here to a trained model."""
     folder, shell = Path.cwd(), os.environ.get("PWD", "/")  # PWD: where the user stands
     if folder.is_relative_to(shell):
         folder = folder.relative_to(shell)
     steps = [f"cd {shlex.quote(str(folder))}", "make setup", "source .venv/bin/activate"]
-    if "_commit" in answers:  # cruft writes its file after this hook
-        steps.insert(1, "git add .cruft.json && git commit -m 'Follow the template with cruft'")
     return "\n  ".join(["\nNext:", *steps, "python make_dataset.py", "python train.py"])
 
 
@@ -94,6 +118,7 @@ if __name__ == "__main__":
     prune({answers["modality"], answers["license"], answers["cluster"], *named})
     choose_logger(answers["logger"])
     rename(answers["project"], answers["package"])
+    write_record(answers)
     if is_comparison(answers):
         sys.exit()
     try:
@@ -101,4 +126,4 @@ if __name__ == "__main__":
     except (OSError, subprocess.CalledProcessError) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
         print(f"No commit in git ({reason}). When git works: git init -b main && git add --all && git commit")
-    print(next_steps(answers))
+    print(next_steps())

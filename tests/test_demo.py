@@ -33,6 +33,9 @@ def kindling(tmp_path: Path) -> Path:
     for name in {name for names in post.OPTIONAL.values() for name in names}:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("Optional.\n", encoding="utf-8")
+    engine = TEMPLATE / "src/kindling/cli/engine.py"
+    (project / "src/kindling/cli").mkdir(parents=True)
+    shutil.copy(engine, project / "src/kindling/cli")
     (project / "LICENSE").write_text("{{ cookiecutter.license }}\n", encoding="utf-8")
     (project / "README.md").write_text("Read me.\n", encoding="utf-8")
     (project / ".gitignore").write_text("/.venv\n", encoding="utf-8")

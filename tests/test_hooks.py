@@ -284,9 +284,40 @@ def test_commit_clears_what_a_contributor_left_in_the_template(project: Path) ->
     assert not Path("runs").exists()
 
 
+def repository(folder: Path) -> str:
+    """Make a repository of one commit, which an address with a password leads to, and return the commit."""
+    folder.mkdir()
+    git("init", "-q", cwd=folder)
+    git("commit", "-q", "--allow-empty", "-m", "The template", cwd=folder)
+    git("remote", "add", "origin", "https://ada:secret@example.com/lab/kindling.git", cwd=folder)
+    return git("rev-parse", "HEAD", cwd=folder).strip()
+
+
+def test_the_origin_is_an_address_without_its_password(project: Path, tmp_path: Path) -> None:
+    commit = repository(tmp_path / "cloned")
+    for given in ("gh:lab/kindling", "https://ada:secret@example.com/lab/kindling.git"):
+        answers = {"_template": given, "_repo_dir": str(tmp_path / "cloned")}
+        assert post.origin(answers) == ("https://example.com/lab/kindling.git", commit)
+
+
+def test_the_origin_is_the_folder_that_was_given(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repository(tmp_path / "here")
+    monkeypatch.setenv("PWD", str(tmp_path / "here"))
+    assert post.origin({"_template": ".", "_repo_dir": "."}) == (str(tmp_path / "here"), commit)
+
+
+def test_a_template_inside_another_repository_or_in_none_has_no_commit(project: Path, tmp_path: Path) -> None:
+    repository(tmp_path / "outer")
+    for folder in (tmp_path / "outer" / "inner", tmp_path / "alone"):
+        folder.mkdir()
+        assert post.origin({"_template": str(folder), "_repo_dir": str(folder)}) == (str(folder), None)
+
+
 def test_next_steps_start_where_the_user_stands(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PWD", str(project.parent))
-    assert "\n  cd first-spark\n  make setup\n" in post.next_steps({})
+    assert "\n  cd first-spark\n  make setup\n" in post.next_steps()
 
 
 def test_next_steps_quote_a_path_with_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,11 +325,7 @@ def test_next_steps_quote_a_path_with_a_space(tmp_path: Path, monkeypatch: pytes
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PWD", "/somewhere/else")
-    assert f"\n  cd '{folder}'\n" in post.next_steps({})
-
-
-def test_next_steps_commit_the_file_of_cruft(project: Path) -> None:
-    assert "git add .cruft.json" in post.next_steps({"_commit": "abc"})
+    assert f"\n  cd '{folder}'\n" in post.next_steps()
 
 
 def test_only_cruft_in_a_temporary_folder_compares(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
