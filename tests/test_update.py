@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, Bake, cookiecutter, git, run
+from conftest import TEMPLATE, Bake, git, run
 
 ENGINE = "src/kindling/"
 
@@ -63,11 +63,14 @@ def upstream(template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def project(upstream: Path, tmp_path: Path) -> Path:
-    """A project whose owner has edited a README, a config and a module, and added files."""
+def project(upstream: Path, bake: Bake, tmp_path: Path) -> Path:
+    """A project of that clone whose owner has edited a README, a config and a module, and added files."""
     answers = {"project_name": "Été = 2", "project": "my-etude", "package": "etude", "license": "none"}
-    run(*cookiecutter(upstream, tmp_path / "my work", cluster="slurm", logger="csv", **answers), cwd=tmp_path)
     folder = tmp_path / "my work" / "my-etude"
+    shutil.copytree(bake(cluster="slurm", logger="csv", **answers), folder)
+    known = record(folder) | {"template": str(upstream)}
+    text = json.dumps(known, indent=2, ensure_ascii=False)
+    (folder / ".kindling.json").write_text(f"{text}\n", encoding="utf-8")
     append(folder / "README.md", "\nA note of the owner's.\n")
     change(folder / "configs/trainer/default.yaml", "max_epochs: 8", "max_epochs: 80")
     append(folder / "src/etude/tasks.py", "# The owner's loss.\n")
@@ -209,6 +212,7 @@ def test_force_brings_the_engine_back_where_nothing_is_newer(project: Path) -> N
 
 
 def test_a_file_outside_git_is_not_written_over(project: Path, upstream: Path) -> None:
+    (project / ".git/info").mkdir()
     append(project / ".git/info/exclude", "/docs/plans.md\n")
     own = project / "docs/plans.md"
     own.write_text("The owner's.\n", encoding="utf-8")

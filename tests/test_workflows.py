@@ -188,7 +188,7 @@ def every_command(path: Path) -> list[str]:
 def test_every_file_and_target_that_it_runs_is_there(path: Path, bake: Bake) -> None:
     folder = ROOT if describe(path).startswith("kindling") else bake()
     text = "\n".join(every_command(path))
-    names = re.findall(r"python ([\w./-]+\.py)", text) + re.findall(r"(?m)^(\./?[\w/]+/run)$", text)
+    names = re.findall(r"(?:python|pytest) ([\w./-]+\.py)", text) + re.findall(r"(?m)^(\./?[\w/]+/run)$", text)
     assert [name for name in names if not (folder / name).exists()] == []
     targets = set(re.findall(r"(?m)^([a-z-]+):", (folder / "Makefile").read_text(encoding="utf-8")))
     assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets

@@ -17,7 +17,7 @@ SHOWN = 5  # files that a line names
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return a digest of every file by its path in `folder`; caches, hidden files and kinds of line ends don't count."""
+    """Return a digest of every file by its path in `folder`; caches, hidden files, kinds of line ends don't count."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)

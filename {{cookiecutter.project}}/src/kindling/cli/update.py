@@ -2,9 +2,9 @@
 
 python -m kindling.cli.update [--template=path or address] [--version=tag or commit] [--force]      or: make update
 
-The version that the project came from and the new one are both baked with the project's answers. Git then applies their
-difference as it applies a commit: both sides' edits survive, and where they meet it leaves its usual markers. The engine
-is replaced as a whole. Nothing is committed, and whatever goes wrong, the project is as it was.
+The version that the project came from and the new one are both baked with the project's answers. Git then applies
+their difference as it applies a commit: both sides' edits survive, and where they meet it leaves its usual markers. The
+engine is replaced as a whole. Nothing is committed, and whatever goes wrong, the project is as it was.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def find_cookiecutter() -> list[str]:
 
 
 def full_address(template: str) -> str:
-    """Return what git can clone from anywhere: the whole path of a folder, the address that gh:owner/name stands for."""
+    """Return what git can clone from anywhere: a folder with its whole path, an address for gh:owner/name."""
     if Path(template).expanduser().is_dir():
         return str(Path(template).expanduser().resolve())
     host, _, name = template.partition(":")
