@@ -19,17 +19,17 @@ from kindling.cli.command import command
 def main(cfg: DictConfig) -> None:
     """Print what the runs have reached and whether the best is better by more than chance; write it to three files."""
     # Imported here, so that --help does not wait for them.
-    from kindling.compare.output import show, write
+    from kindling.compare.output import print_comparison, write_comparison
     from kindling.compare.rows import compare, judge
-    from kindling.runs.read import find_runs, read_run
+    from kindling.runs.run import find_runs, read_run
 
     runs = [read_run(folder) for folder in find_runs(list(cfg.runs))]
     sections = compare(runs, cfg.metric, cfg.mode)
     for section in sections:
         judge(section)
     output = Path(cfg.output or cfg.runs[0])
-    write(output, sections, runs, cfg.rows)
-    show(sections, runs, cfg.rows)
+    write_comparison(output, sections, runs, cfg.rows)
+    print_comparison(sections, runs, cfg.rows)
     print(f"\nWritten: {output / 'comparison.md'}, .csv and .png")
 
 

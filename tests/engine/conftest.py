@@ -1,4 +1,3 @@
-import functools
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -8,7 +7,6 @@ import pytest
 import torch
 from commands import ROOT, Command, Result, run, write_reviews
 from filelock import FileLock
-from kindling.cli import check as arguments
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network, whoever is logged in
 os.environ |= {"WANDB_MODE": "offline", "COMET_START_ONLINE": "0", "MLFLOW_TRACKING_URI": "local"}
@@ -16,15 +14,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; the tests send it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# What a command compares its arguments with is composed once for all tests, not by each of hundreds of commands.
-compose = arguments._compose
-composed = functools.cache(lambda file, name, overrides: compose(file, name, list(overrides)))
-arguments._compose = lambda file, name, overrides: (
-    compose(file, name, overrides)
-    if name == "rerun"  # of which each run has its own
-    else composed(file, name, tuple(overrides))
-)
 
 
 @pytest.fixture

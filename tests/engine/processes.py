@@ -25,7 +25,7 @@ CONTEXT.set_forkserver_preload(
         "kindling.data.file",
         "kindling.sweeps.pictures",
         "kindling.sweeps.finish",
-        "kindling.sweeps.study",
+        "kindling.sweeps.search",
         "torchmetrics",
     ]
 )

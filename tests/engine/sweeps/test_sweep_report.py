@@ -14,7 +14,7 @@ import yaml
 from commands import ROOT, run
 from hydra import compose, initialize_config_dir
 from kindling.cli.resolvers import register_resolvers
-from kindling.sweeps.finish import report
+from kindling.sweeps.finish import report_search
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
@@ -30,7 +30,7 @@ TRIED = [{"optimizer.lr": 0.0123456789, "model": "bow"}, {"optimizer.lr": 1e-5, 
 @pytest.fixture(autouse=True)
 def from_the_project(monkeypatch) -> None:
     monkeypatch.setenv("PROJECT_ROOT", str(ROOT))
-    monkeypatch.setattr(sys, "argv", ["train.py", "-m", "sweep=tried", "name='<a>&'"])
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), "-m", "sweep=tried", "name='<a>&'"])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     register_resolvers()
 
@@ -106,7 +106,7 @@ def load(folder: Path) -> optuna.Study:
 
 
 def test_the_screen_shows_the_best_the_counts_and_the_failures(swept, fixed, tmp_path, capsys) -> None:
-    assert report(swept, load(swept), ACCURACY, fixed, tmp_path / "best_of_tried.yaml") == 1
+    assert report_search(swept, load(swept), ACCURACY, fixed, tmp_path / "best_of_tried.yaml") == 1
     out, err = capsys.readouterr()
     metrics = [json.loads((swept / job / "metrics.json").read_text()) for job in "01"]
     best = max((0, 1), key=lambda job: metrics[job]["val/accuracy"])
@@ -125,7 +125,7 @@ def test_the_screen_shows_the_best_the_counts_and_the_failures(swept, fixed, tmp
 
 
 def test_the_table_of_all_trials_has_every_digit(swept, fixed) -> None:
-    report(swept, load(swept), ACCURACY, fixed, None)
+    report_search(swept, load(swept), ACCURACY, fixed, None)
     rows = table(swept)
     assert [row["state"] for row in rows] == ["complete", "complete", "pruned", "failed", "running"]
     assert [float(row["optimizer.lr"]) for row in rows[:2]] == [0.0123456789, 1e-5]
@@ -137,7 +137,7 @@ def test_the_table_of_all_trials_has_every_digit(swept, fixed) -> None:
 
 
 def test_the_experiment_file_trains_the_best_trial_again(swept, fixed, command, tmp_path) -> None:
-    report(swept, load(swept), ACCURACY, fixed, tmp_path / "configs/experiment/best_of_tried.yaml")
+    report_search(swept, load(swept), ACCURACY, fixed, tmp_path / "configs/experiment/best_of_tried.yaml")
     best = load(swept).best_trial.number
     again = tmp_path / "again"
     paths = [f"paths.data={swept / 'data'}", f"paths.runs={swept / 'runs'}", f"paths.run={again}"]
@@ -192,7 +192,7 @@ def test_the_experiment_file_says_what_the_command_line_said(tmp_path, fixed, pa
     if job:
         (tmp_path / "sweep/0/.hydra").mkdir(parents=True)
         (tmp_path / "sweep/0/.hydra/overrides.yaml").write_text(yaml.dump([*fixed, *own]))
-    report(tmp_path / "sweep", study, ACCURACY, fixed, tmp_path / "configs/experiment/best.yaml")
+    report_search(tmp_path / "sweep", study, ACCURACY, fixed, tmp_path / "configs/experiment/best.yaml")
     kept = [item for item in fixed if not item.startswith(("paths.run", "resume", "hydra"))]
     keys = {item.partition("=")[0] for item in own}
     expected = composed(*(item for item in kept if item.partition("=")[0] not in keys), *own)
@@ -202,7 +202,7 @@ def test_the_experiment_file_says_what_the_command_line_said(tmp_path, fixed, pa
 def test_text_that_the_grammar_does_not_take_is_kept_as_text(tmp_path) -> None:
     study = new_study(tmp_path / "sweep")
     add(study, {"name": "a, b: 'c' #d"}, [0.5])
-    report(tmp_path / "sweep", study, ACCURACY, [], tmp_path / "configs/experiment/best.yaml")
+    report_search(tmp_path / "sweep", study, ACCURACY, [], tmp_path / "configs/experiment/best.yaml")
     found = composed("experiment=best", f"hydra.searchpath=['{tmp_path / 'configs'}']")
     assert found["name"] == "a, b: 'c' #d"
 
@@ -210,7 +210,7 @@ def test_text_that_the_grammar_does_not_take_is_kept_as_text(tmp_path) -> None:
 @pytest.mark.parametrize("override", ["~optimizer.fused", "rerun=runs/1"])
 def test_what_no_experiment_file_can_say_is_told(tmp_path, caplog, capsys, override: str) -> None:
     study = many(tmp_path / "sweep", 3)
-    report(tmp_path / "sweep", study, ACCURACY, [override], tmp_path / "best.yaml")
+    report_search(tmp_path / "sweep", study, ACCURACY, [override], tmp_path / "best.yaml")
     assert not (tmp_path / "best.yaml").exists()
     assert f"{override} can't be said in a file; repeat the trial with rerun=" in caplog.text
     assert "Train it" not in capsys.readouterr().out
@@ -220,7 +220,7 @@ def test_of_several_objectives_the_front_is_told(tmp_path, capsys) -> None:
     study = new_study(tmp_path / "sweep", TWO)
     for accuracy, loss in [(0.8, 0.5), (0.9, 0.7), (0.7, 0.9), (0.85, 0.6), (0.8, 0.8)]:
         add(study, {"optimizer.lr": accuracy / 100, "model": "bow"}, [accuracy, loss])
-    assert report(tmp_path / "sweep", study, TWO, [], tmp_path / "best.yaml") == 0
+    assert report_search(tmp_path / "sweep", study, TWO, [], tmp_path / "best.yaml") == 0
     out = capsys.readouterr().out
     rows = rows_of(out)
     assert [row[:2] for row in rows[1:4]] == [["1", "*"], ["3", "*"], ["0", "*"]]
@@ -238,7 +238,7 @@ def test_a_changed_space_is_one_option(tmp_path, capsys) -> None:
         params = {"optimizer.lr": 0.01 * (number + 1), "model~2": ["bert", "bow"][number % 2]}
         spaces = {"optimizer.lr": LR, "model~2": CategoricalDistribution(["bert", "bow"])}
         study.add_trial(create_trial(params=params, distributions=spaces, value=0.9 + number / 100))
-    report(tmp_path / "sweep", study, ACCURACY, [], tmp_path / "best.yaml")
+    report_search(tmp_path / "sweep", study, ACCURACY, [], tmp_path / "best.yaml")
     assert [row["model"] for row in table(tmp_path / "sweep")] == ["bow", "lstm"] * 3 + ["bert", "bow"] * 3
     assert "~2" not in capsys.readouterr().out
     assert yaml.safe_load((tmp_path / "best.yaml").read_text())["defaults"] == [{"override /model": "bow"}]
@@ -301,7 +301,7 @@ def endless(study: optuna.Study) -> None:
 def test_a_picture_that_says_nothing_is_left_out(tmp_path, capsys, fill, drawn, reason) -> None:
     study = new_study(tmp_path / "sweep")
     fill(study)
-    failed = report(tmp_path / "sweep", study, ACCURACY, [], tmp_path / "best.yaml")
+    failed = report_search(tmp_path / "sweep", study, ACCURACY, [], tmp_path / "best.yaml")
     assert failed == sum(trial.state is TrialState.FAIL for trial in study.trials)
     assert {path.name for path in (tmp_path / "sweep").glob("*.png")} == drawn
     out = capsys.readouterr().out
@@ -325,7 +325,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_holds_everything(swept, fixed, tmp_path) -> None:
-    report(swept, load(swept), ACCURACY, fixed, tmp_path / "best_of_tried.yaml")
+    report_search(swept, load(swept), ACCURACY, fixed, tmp_path / "best_of_tried.yaml")
     text = (swept / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert [name for name, attributes in page.tags if {"src", "href"} & attributes.keys()] == ["img"] * 3
@@ -355,7 +355,7 @@ def test_options_that_do_not_fit_on_the_screen_are_named(tmp_path, capsys) -> No
         spaces = {name: FloatDistribution(0, 10) for name in names} | {"optimizer.lr": LR}
         params = {name: number / 2 for name in names} | {"optimizer.lr": 0.01 * (number + 1)}
         study.add_trial(create_trial(params=params, distributions=spaces, value=number))
-    report(tmp_path / "sweep", study, ACCURACY, [], None)
+    report_search(tmp_path / "sweep", study, ACCURACY, [], None)
     out = capsys.readouterr().out
     assert "Too wide for this screen, and in results.csv: " in out
     assert max(map(len, [line for line in out.splitlines() if line.startswith("  ")])) <= 160
@@ -370,10 +370,11 @@ import sys
 from pathlib import Path
 import optuna
 from optuna.storages.journal import JournalFileBackend, JournalStorage
-from kindling.sweeps.finish import report
+from kindling.sweeps.finish import report_search
 storage = JournalStorage(JournalFileBackend({str(tmp_path / "sweep/study.log")!r}))
 study = optuna.load_study(study_name=None, storage=storage)
-report(Path({str(tmp_path / "sweep")!r}), study, {ACCURACY!r}, ["model=bow"], Path({str(tmp_path / "best.yaml")!r}))
+folder = Path({str(tmp_path)!r})
+report_search(folder / "sweep", study, {ACCURACY!r}, ["model=bow"], folder / "best.yaml")
 assert "torch" not in sys.modules
 """
     done = subprocess.run(

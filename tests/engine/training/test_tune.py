@@ -10,7 +10,7 @@ import torch
 import yaml
 from commands import Command
 from interruption import same
-from kindling.runs.read import read_run
+from kindling.runs.run import read_run
 from my_project.tasks import Task
 from PIL import Image
 from processes import Process

@@ -4,9 +4,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-JOB = "JOB_OF_A_SWEEP"  # variable that tells a process its folder, if it is a job's
-PRUNED = 3  # exit code of a job that was ended early
-
 
 class UsageError(Exception):
     """A wrong option, file or value. Commands print its message, one line, and no traceback."""

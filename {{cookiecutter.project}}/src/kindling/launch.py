@@ -16,7 +16,7 @@ def launch(function: Callable[[DictConfig], Metrics], cfg: DictConfig) -> Metric
         cfg: The job's; `tune=` changes it first.
     """
     # Imported here, so that --help does not wait for torch.
-    from .runs.console import read_metrics
+    from .runs.read import read_metrics
     from .runs.rerun import compare_rerun
     from .training.processes import run_processes, trainer_of_processes
     from .training.tuning.tune import tune
@@ -24,8 +24,7 @@ def launch(function: Callable[[DictConfig], Metrics], cfg: DictConfig) -> Metric
     tune(cfg)
     if trainer := trainer_of_processes(cfg.trainer):
         run_processes(cfg, trainer)
-        file = Path(cfg.paths.output, "metrics.json")
-        return read_metrics(file) if file.is_file() else {}
+        return read_metrics(Path(cfg.paths.output))
     metrics = function(cfg)
     if cfg.get("rerun"):
         compare_rerun(cfg.rerun, metrics, cfg.paths.output)

@@ -35,8 +35,8 @@ def quote(path: str | Path) -> str:
     return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def key(argument: str) -> str:
-    """Return what an override sets, without + and ~."""
+def option_name(argument: str) -> str:
+    """Return the name of the option that an override sets, without + and ~."""
     return argument.partition("=")[0].lstrip("+~")
 
 

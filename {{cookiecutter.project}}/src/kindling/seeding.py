@@ -23,7 +23,7 @@ def seed_all(*key: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(seed)
     elif torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)

@@ -1,5 +1,4 @@
 import logging
-import os
 import signal
 import threading
 import time
@@ -11,10 +10,10 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from ..errors import Interrupted, UsageError
+from ..exits import stopping_signals
 
 log = logging.getLogger(__name__)
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])
 STEPS_BETWEEN_AGREEMENTS = 10  # of several processes: an agreement costs them a wait for the slowest
 
 
@@ -58,7 +57,7 @@ class LastCheckpoint(Checkpoint):
         self._trainer, self._received, self._received_in, self._saved_at = trainer, None, None, time.monotonic()
         self._stops, self._agreed_at = False, trainer.global_step
         if threading.current_thread() is threading.main_thread():  # others can't be sent signals
-            self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            self._handlers = {number: signal.signal(number, self._receive) for number in stopping_signals()}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

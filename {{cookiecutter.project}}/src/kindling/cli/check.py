@@ -1,5 +1,6 @@
 """Check the command line before anything is written: Hydra would, too, but later and at length."""
 
+import functools
 import itertools
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -31,6 +32,23 @@ def check_arguments(file: Path, arguments: list[str]) -> None:
         for override in overrides:
             if override.is_sweep_override():
                 raise UsageError(f"{override.input_line}: several values make a sweep; add -m")
+    groups = _choices(overrides, configs)
+    options = [o for o in overrides if o.key_or_group not in groups and not o.key_or_group.startswith("hydra")]
+    if not options:
+        return
+    for choices in itertools.product(*groups.values()):
+        chosen = [f"{group}={_quote(choice)}" for group, choice in zip(groups, choices, strict=True)]
+        defaults = _defaults(file, arguments, chosen)
+        for option in options:
+            _check_option(option, defaults, configs)
+
+
+def _choices(overrides: list[Override], configs: Path) -> dict[str, list[Any]]:
+    """Return the choices of each group that the command line names.
+
+    Raises:
+        UsageError: A group has no such choice.
+    """
     groups: dict[str, list[Any]] = {}
     for override in overrides:
         group = override.key_or_group
@@ -42,14 +60,7 @@ def check_arguments(file: Path, arguments: list[str]) -> None:
         for choice in itertools.chain.from_iterable(v if isinstance(v, list) else [v] for v in groups[group]):
             if str(choice) not in known:
                 raise UsageError(f"{group}={choice}: there is no such {group}{did_you_mean(str(choice), known)}")
-    options = [o for o in overrides if o.key_or_group not in groups and not o.key_or_group.startswith("hydra")]
-    if not options:
-        return
-    for choices in itertools.product(*groups.values()):
-        chosen = [f"{group}={_quote(choice)}" for group, choice in zip(groups, choices, strict=True)]
-        defaults = _compose(file, "rerun" if RERUN in arguments else file.stem, chosen)
-        for option in options:
-            _check_option(option, defaults, configs)
+    return groups
 
 
 def _check_option(option: Override, defaults: DictConfig, configs: Path) -> None:
@@ -100,9 +111,24 @@ def _quote(choice: Any) -> str:
     return f"[{','.join(choice)}]" if isinstance(choice, list) else str(choice)
 
 
-def _compose(file: Path, name: str, overrides: list[str]) -> DictConfig:
-    with initialize_config_dir(version_base="1.3", config_dir=str(file.parent / "configs")):
-        return compose(name, overrides)
+def _defaults(file: Path, arguments: list[str], choices: list[str]) -> DictConfig:
+    """Return the configuration with these choices and without the options of the command line."""
+    configs = file.parent / "configs"
+    if RERUN in arguments:  # each run has its own
+        return _compose(configs, RERUN.partition("=")[2], *choices)
+    newest = max(path.stat().st_mtime_ns for path in configs.rglob("*.yaml"))
+    return _compose_once(configs, file.stem, newest, *choices)
+
+
+@functools.cache
+def _compose_once(configs: Path, name: str, newest: int, *choices: str) -> DictConfig:
+    """Compose, once as long as no file changes: a process may run many commands, as a notebook or a test does."""
+    return _compose(configs, name, *choices)
+
+
+def _compose(configs: Path, name: str, *choices: str) -> DictConfig:
+    with initialize_config_dir(version_base="1.3", config_dir=str(configs)):
+        return compose(name, list(choices))
 
 
 def _is_plain(config: DictConfig, key: str) -> bool:

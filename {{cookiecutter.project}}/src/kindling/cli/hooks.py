@@ -11,14 +11,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from ..errors import JOB
+from ..exits import FAILED, JOB, MISTAKE
 from ..runs.end import end_job
 from ..runs.folder import choose_folder, remove_run
 from ..startup import import_torchmetrics
 from .mistakes import explain, traceback_of
 
 
-class Jobs(Callback):
+class JobHooks(Callback):
     """A Hydra callback that explains why a job failed, lets a sweep go on, and ends it with a table.
 
     Args:
@@ -52,16 +52,16 @@ class Jobs(Callback):
             job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
             return
         if (
-            code == 2 and config.hydra.output_subdir and JOB not in os.environ
+            code == MISTAKE and config.hydra.output_subdir and JOB not in os.environ
         ):  # which all but the first of several processes lack
             remove_empty_run(folder)
         sys.exit(code)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        from ..sweeps.table import report  # here, as a single run needs no tables
+        from ..sweeps.table import report_jobs  # here, as a single run needs no tables
 
-        if report(Path(config.hydra.sweep.dir)):
-            sys.exit(1)
+        if report_jobs(Path(config.hydra.sweep.dir)):
+            sys.exit(FAILED)
 
 
 def remove_empty_run(folder: Path) -> None:

@@ -14,16 +14,13 @@ import yaml
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
-from ..errors import JOB, Interrupted, ProcessFailed, UsageError, short
+from ..errors import Interrupted, ProcessFailed, UsageError, short
+from ..exits import FAILED, JOB, MISTAKE, SIGUSR1, exit_code
 from ..project import SOURCE
 from ..runs.folder import outer_rank
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 READ_ONLY = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
-
-
 # How libraries refuse an argument; the last is Lightning's, by name so that --help need not import it.
 REFUSALS = ("TypeError", "ValueError", "MisconfigurationException")
 
@@ -42,18 +39,18 @@ def explain(error: BaseException, file: Path) -> int:
     if line := mistake(error, file):
         which = f" (process {rank})" if (rank := outer_rank()) else ""
         print(f"{file.name}{which}: {line}", file=sys.stderr)
-        return 2
+        return MISTAKE
     if isinstance(error, ProcessFailed):
         print(f"{error.text}{file.name}: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     while error.__cause__:
         error = error.__cause__
     frames = traceback.extract_tb(error.__traceback__)
     own = [number for number, frame in enumerate(frames) if Path(frame.filename).resolve() == file]
     print("Traceback (most recent call last):", file=sys.stderr)
-    shown = traceback.format_list(frames[own[0] :] if own else frames) + traceback.format_exception_only(error)
-    print("".join(shown), end="", file=sys.stderr)
-    return 1
+    lines = traceback.format_list(frames[own[0] :] if own else frames) + traceback.format_exception_only(error)
+    print("".join(lines), end="", file=sys.stderr)
+    return FAILED
 
 
 def traceback_of(error: BaseException) -> str:
@@ -62,24 +59,22 @@ def traceback_of(error: BaseException) -> str:
     return own or "".join(traceback.format_exception(error))
 
 
-def end(interrupted: Interrupted, file: Path) -> int:
+def explain_interruption(interrupted: Interrupted, file: Path) -> int:
     """Print how an interrupted run goes on, ask Slurm to start it again if it is about to stop it, return the code."""
-    if outer_rank():
-        return 128 + interrupted.signal  # the first process speaks for all
-    if JOB in os.environ:
-        return 128 + interrupted.signal  # the sweep goes on, and not this job alone
+    if outer_rank() or JOB in os.environ:  # the first process speaks for all, and a sweep for its jobs
+        return exit_code(interrupted.signal)
     name, run = signal.Signals(interrupted.signal).name, Path(interrupted.checkpoint).parent.parent
     print(f"{file.name}: interrupted by {name}; go on with: python {file.name} resume={short(run)}", file=sys.stderr)
-    if interrupted.signal == signal.SIGUSR1:
+    if interrupted.signal == SIGUSR1:
         job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ["SLURM_JOB_ID"])
         task = os.environ.get("SLURM_ARRAY_TASK_ID")
         subprocess.run(["scontrol", "requeue", f"{job}_{task}" if task else job], check=False)
-    return 128 + interrupted.signal
+    return exit_code(interrupted.signal)
 
 
 def mistake(error: BaseException, file: Path) -> str | None:
     """Return one line for the user if `error` is a mistake on the command line or in the input, else None."""
-    key = ""  # of the object in the config that could not be built
+    option = ""  # of the object in the config that could not be built
     for cause in _causes(error):
         message = " ".join(str(cause).split())
         if isinstance(cause, UsageError):
@@ -96,20 +91,20 @@ def mistake(error: BaseException, file: Path) -> str | None:
             return f"{short(mark.name)}, line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
         if isinstance(cause, yaml.YAMLError):
             return message
-        if isinstance(cause, UnicodeDecodeError) and (config := _config_that_was_read(cause)):
+        if isinstance(cause, UnicodeDecodeError) and (config := _config_with(cause.object, file)):
             return f"{short(config)}: not in UTF-8 ({cause.reason} at byte {cause.start}); save it in UTF-8"
         if isinstance(cause, MissingMandatoryValue):
             return f"{cause.full_key}: a value is missing; add {cause.full_key}=... to the command"
         if isinstance(cause, OverrideParseException):
             return f"{cause.override}: not of the form key=value"
         if isinstance(cause, InstantiationException) and "full_key: " in message:
-            key = message.rpartition("full_key: ")[2] + ": "
+            option = message.rpartition("full_key: ")[2] + ": "
         if type(cause).__name__ in REFUSALS and (
             _raised_by_a_library(cause, file)
             or _is_about_an_added_option(message)
-            or (key and isinstance(cause, ValueError) and _raised_in_a_library(cause))  # model.dropout=7
+            or (option and isinstance(cause, ValueError) and _raised_in_a_library(cause))  # model.dropout=7
         ):
-            return f"{key}{message}"
+            return f"{option}{message}"
         if isinstance(cause, HydraException | OmegaConfBaseException) and not (cause.__cause__ or cause.__context__):
             return message
     return None
@@ -121,13 +116,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _config_that_was_read(error: BaseException) -> str | None:
-    """Return the file that Hydra was reading; its name is in no message."""
-    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
-    return next(
-        (f.f_locals["full_path"] for f in frames if f.f_code.co_name == "load_config" and "full_path" in f.f_locals),
-        None,
-    )
+def _config_with(content: bytes, file: Path) -> Path | None:
+    """Return the config that holds these bytes; the message about them does not name it."""
+    folders = [file.parent / "configs"]
+    for argument, value in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+        option, _, attached = argument.partition("=")
+        if option in ("--config-dir", "-cd"):
+            folders.append(Path(attached or value))
+    configs = (path for folder in folders for path in folder.rglob("*.yaml"))
+    return next((path for path in configs if content in path.read_bytes()), None)
 
 
 def _raised_by_a_library(error: BaseException, file: Path) -> bool:

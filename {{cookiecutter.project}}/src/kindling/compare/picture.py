@@ -1,6 +1,5 @@
 """A comparison as a picture: what each row has reached, and how it got there."""
 
-import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,18 +7,13 @@ from statistics import fmean
 from textwrap import fill
 from typing import Any
 
-from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..runs.read import curve
+from ..style import COLORS, GRAY, cut, figure_at
 from .rows import Row, Section
 
-# Colors that the color-blind tell apart, too (Okabe and Ito); the first rows get one, the others are gray.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#000000")
-GRAY = "#999999"
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it makes a list of the fonts, at its first use
 LONGEST = 46  # letters of a label
 LETTERS = 9  # of the names of the settings on an inch
 TALLEST = 4.5  # inches of the curves, however many rows stand beside
@@ -28,33 +22,26 @@ BANDS = 3  # rows whose range is drawn: more of them hide each other
 
 def draw(path: Path, sections: Sequence[Section], most: int) -> None:
     """Draw a line of two panels for each section: its best rows, at most so many, and their curves over epochs."""
-    with rc_context({"text.parse_math": False, "axes.unicode_minus": False}):  # a setting may be called $5
-        _draw(path, sections, most)
-
-
-def _draw(path: Path, sections: Sequence[Section], most: int) -> None:
     drawn = [(section, _rows(section, most)) for section in sections]
     drawn = [(section, rows) for section, rows in drawn if rows]
     heights = [max(2.6, 0.24 * len(rows) + 1.1) for _, rows in drawn]
     labels = max((len(_label(row)) for _, rows in drawn for row in rows), default=0)
-    figure = Figure(figsize=(9 + 0.075 * labels, sum(heights) or 2.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(max(1, len(drawn)), 2, height_ratios=heights or None, width_ratios=[1.15, 1])
-    for number, (section, rows) in enumerate(drawn):
-        _draw_rows(figure.add_subplot(grid[number, 0]), section, rows, int(LETTERS * heights[number]))
-        tall = min(TALLEST, heights[number])
-        right = grid[number, 1].subgridspec(2, 1, height_ratios=[tall, max(1e-3, heights[number] - tall)])
-        _draw_curves(figure.add_subplot(right[0]), section, rows)
-    if not drawn:
-        figure.text(0.5, 0.5, "No run has reached anything yet", ha="center")
-    figure.savefig(path, metadata={"Software": None})
+    with figure_at(path, (9 + 0.075 * labels, sum(heights) or 2.6)) as figure:
+        grid = figure.add_gridspec(max(1, len(drawn)), 2, height_ratios=heights or None, width_ratios=[1.15, 1])
+        for number, (section, rows) in enumerate(drawn):
+            _draw_rows(figure.add_subplot(grid[number, 0]), section, rows, int(LETTERS * heights[number]))
+            tall = min(TALLEST, heights[number])
+            right = grid[number, 1].subgridspec(2, 1, height_ratios=[tall, max(1e-3, heights[number] - tall)])
+            _draw_curves(figure.add_subplot(right[0]), section, rows)
+        if not drawn:
+            figure.text(0.5, 0.5, "No run has reached anything yet", ha="center")
 
 
 def _rows(section: Section, most: int) -> list[Row]:
     return [row for row in section.rows if math.isfinite(row.mean(section.metric))][:most]
 
 
-def _draw_rows(axes: Any, section: Section, rows: Sequence[Row], width: int) -> None:
+def _draw_rows(axes: Axes, section: Section, rows: Sequence[Row], width: int) -> None:
     """Draw the mean of each row with its standard deviation, and the single seeds and folds behind it.
 
     Args:
@@ -89,10 +76,10 @@ def _draw_rows(axes: Any, section: Section, rows: Sequence[Row], width: int) -> 
     for place, label in enumerate(axes.get_yticklabels()):
         label.set_color(_color(place) if place < len(COLORS) else "black")
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    _tidy(axes, "x")
+    axes.grid(visible=False, axis="y")
 
 
-def _draw_curves(axes: Any, section: Section, rows: Sequence[Row]) -> None:
+def _draw_curves(axes: Axes, section: Section, rows: Sequence[Row]) -> None:
     """Draw the validation metric over epochs: the mean of each row, and the range of its runs."""
     metric = section.metric.replace("test/", "val/")
     longest = 1
@@ -104,7 +91,11 @@ def _draw_curves(axes: Any, section: Section, rows: Sequence[Row]) -> None:
                     epochs.setdefault(epoch + 1, []).append(values[metric])
         longest = max(longest, *epochs, 1)
         colored = place < len(COLORS)
-        style = {"color": _color(place), "linewidth": 1.6 if colored else 0.8, "alpha": 1.0 if colored else 0.5}
+        style: dict[str, Any] = {
+            "color": _color(place),
+            "linewidth": 1.6 if colored else 0.8,
+            "alpha": 1.0 if colored else 0.5,
+        }
         marker = "o" if len(epochs) == 1 else None
         axes.plot(list(epochs), list(map(fmean, epochs.values())), marker=marker, markersize=4, **style)
         if place < BANDS and len(row.counted) > 1:
@@ -116,7 +107,6 @@ def _draw_curves(axes: Any, section: Section, rows: Sequence[Row]) -> None:
     axes.set_title(
         f"{metric}: mean" + (", range of the first rows" if len(rows) > BANDS else ", range"), loc="left", fontsize=10
     )
-    _tidy(axes, "both")
 
 
 def _color(place: int) -> str:
@@ -125,11 +115,4 @@ def _color(place: int) -> str:
 
 def _label(row: Row) -> str:
     text = row.label + ("" if row.finished else " (not finished)")
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-
-
-def _tidy(axes: Any, grid: str) -> None:
-    axes.grid(axis=grid, color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(length=2)
+    return cut(text, LONGEST)

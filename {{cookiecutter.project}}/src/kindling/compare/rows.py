@@ -9,8 +9,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..errors import UsageError, did_you_mean
-from ..runs.read import Run
-from ..runs.settings import differing, of
+from ..digits import setting
+from ..runs.run import Run
+from .differing import differing, text_of
 from .significance import Difference, Repeat, correct, difference
 
 LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "rmse", "perplexity")
@@ -162,7 +163,7 @@ def _section(runs: list[Run], data: str, task: str, metric: str, mode: str) -> S
     keys = differing(runs)
     rows: dict[tuple[str, ...], Row] = {}
     for run in runs:
-        values = {key: of(run, key) for key in keys}
+        values = {key: text_of(run, key) for key in keys}
         rows.setdefault(tuple(values.values()), Row(values, [])).runs.append(run)
     for key in keys:
         _shorten([row.values for row in rows.values()], key)
@@ -176,15 +177,15 @@ def _section(runs: list[Run], data: str, task: str, metric: str, mode: str) -> S
 
 def _shorten(rows: list[dict[str, str]], key: str) -> None:
     """Give the numbers of a column four digits, as a search gives them many; all that they have if they get equal."""
-    brief = {text: _four_digits(text) for text in (values[key] for values in rows)}
+    brief = {text: _brief(text) for text in (values[key] for values in rows)}
     if len(set(brief.values())) == len(brief):
         for values in rows:
             values[key] = brief[values[key]]
 
 
-def _four_digits(text: str) -> str:
+def _brief(text: str) -> str:
     try:
-        return f"{float(text):.4g}" if len(text) > 6 and "." in text else text
+        return setting(float(text)) if len(text) > 6 and "." in text else text
     except ValueError:
         return text
 

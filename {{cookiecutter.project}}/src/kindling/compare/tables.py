@@ -1,26 +1,22 @@
-"""A comparison as tables: for the screen, for Markdown and, run by run, as CSV."""
+"""A comparison in tables, and as one CSV file with a row for each run."""
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from ..errors import short
-from ..runs.read import Run, duration
-from ..runs.settings import of
+from ..digits import count, duration, metric, probability
+from ..runs.run import Run
+from ..tables import write_csv
+from .differing import text_of
 from .rows import Row, Section
 from .significance import LEVEL
-
-Cells = list[list[str]]  # the names of the columns, then the rows
 
 
 def section_cells(
     section: Section, metrics: Sequence[str], most: int | None = None, runs: str = "runs", numbered: bool = True
-) -> Cells:
+) -> list[list[str]]:
     """Return the table of a section.
 
     Args:
@@ -38,23 +34,22 @@ def section_cells(
         line = [str(number)] * numbered + list(row.values.values()) + [str(len(row.runs))]
         if failed:
             line.append(str(sum(run.status == "failed" for run in row.runs) or ""))
-        line += [_metric(row, name) for name in metrics]
+        line += [_reached(row, name) for name in metrics]
         if numbered:
             seconds, parameters = row.mean_of("seconds"), row.mean_of("parameters")
-            line.append("-" if math.isnan(seconds) else duration(seconds))
-            line += ["-" if math.isnan(parameters) else f"{parameters:,.0f}", row.status]
+            line += [duration(seconds), "-" if math.isnan(parameters) else count(parameters), row.status]
         cells.append(line)
     return cells
 
 
-def difference_cells(section: Section) -> Cells:
+def difference_cells(section: Section) -> list[list[str]]:
     """Return the table of the best row's differences from the others."""
     cells = [["#1 and", "difference", "95% interval", "pairs", "p", "p corrected", "p sign flips", "difference is"]]
     best = section.rows[0].mean(section.metric)
     for number, found in enumerate(section.differences, 2):
-        mean, low, high = (_number(value, beside=best) for value in (found.mean, found.low, found.high))
+        mean, low, high = (metric(value, scale=best) for value in (found.mean, found.low, found.high))
         interval = "-" if math.isnan(found.low) else f"{low} to {high}"
-        values = [_chance(value) for value in (found.p, found.p_corrected, found.p_flipped)]
+        values = [probability(value) for value in (found.p, found.p_corrected, found.p_flipped)]
         pairs = f"{found.pairs} {'folds' if found.folds else 'seeds'}"
         cells.append([f"#{number}", mean, interval, pairs, *values, found.verdict])
     return cells
@@ -114,27 +109,7 @@ def unfinished(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def to_screen(cells: Cells) -> Table:
-    """Return cells as a table for the screen."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in cells[0]:
-        numeric = "/" in name or name.startswith("p ") or name in ("jobs", "runs", "time", "parameters", "p")
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for line in cells[1:]:
-        table.add_row(*(cell.replace("[", "\\[") for cell in line))
-    return table
-
-
-def to_markdown(cells: Cells) -> str:
-    """Return cells as a table in Markdown."""
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in cells]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * max(3, width) for width in widths])
-    rows = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    return "".join(f"| {row} |\n" for row in rows)
-
-
-def write_csv(path: Path, sections: Sequence[Section], job: bool = False) -> None:
+def write_runs(path: Path, sections: Sequence[Section], job: bool = False) -> None:
     """Write a row for each run, in full precision.
 
     Args:
@@ -149,15 +124,13 @@ def write_csv(path: Path, sections: Sequence[Section], job: bool = False) -> Non
         for number, row in enumerate(section.rows, 1):
             for run in row.runs:
                 first: dict[str, Any] = {"job": run.folder.name} if job else {"row": number, "dataset": section.data}
-                settings = {key: of(run, key) for key in (run.overrides if job else keys)}
+                settings = {key: text_of(run, key) for key in (run.overrides if job else keys)}
                 lines.append(first | _facts(run) | settings | {name: run.metrics.get(name) for name in metrics})
     if job:
         lines.sort(key=lambda line: int(line["job"]))
     names = dict.fromkeys(name for line in lines for name in line)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*(n for n in names if n not in metrics), *metrics], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    columns = [*(name for name in names if name not in metrics), *metrics]
+    write_csv(path, columns, ([line.get(name) for name in columns] for line in lines))
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -188,19 +161,9 @@ def _repeated(row: Row) -> bool:
     return len({run.repeat for run in row.counted}) < len(row.counted)
 
 
-def _metric(row: Row, name: str) -> str:
+def _reached(row: Row, name: str) -> str:
     if not row.repeats(name):
         return "-"
     value, spread = row.mean(name), row.deviation(name)
-    text = _number(value) + ("" if math.isnan(spread) else f" ± {_number(spread, beside=value)}")
+    text = metric(value) + ("" if math.isnan(spread) else f" ± {metric(spread, scale=value)}")
     return text if row.finished else f"{text} *"
-
-
-def _number(value: float, beside: float | None = None) -> str:
-    """Return four decimals, or else three digits, if that is what fits the number or the one that it stands beside."""
-    size = abs(value if beside is None else beside)
-    return f"{value:.4f}" if size == 0 or 1e-3 <= size < 1e4 else f"{value:.3g}"
-
-
-def _chance(value: float) -> str:
-    return "-" if math.isnan(value) else "<0.0001" if value < 1e-4 else f"{value:.4f}"

@@ -1,6 +1,5 @@
-"""What every service is told about a run."""
+"""What every service knows about a run."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from torch.nn import Module
 
 from ..data.store import facts
+from ..runs.read import read_record
 from .accounts import sign_in
 
 REPEATED = {"task": ("model", "optimizer", "scheduler"), "trainer": ("callbacks", "logger", "checkpoint_io")}
@@ -16,7 +16,7 @@ APART = ("account", "tags", "group", "job_type", "logger")
 
 
 @dataclass
-class Run:
+class LoggedRun:
     """What a run is called and belongs to, and under which id a service knows it.
 
     Args:
@@ -74,8 +74,7 @@ class Run:
 
     def final_name(self) -> str | None:
         """Return the name that the run has got at its end, with its number and its best value."""
-        if self.path("run.json").is_file():
-            self.name = json.loads(self.path("run.json").read_text(encoding="utf-8")).get("name") or self.name
+        self.name = read_record(self.dir).get("name") or self.name
         return self.name
 
     def patch(self) -> Path | None:

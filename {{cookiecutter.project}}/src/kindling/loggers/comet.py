@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytorch_lightning.loggers import CometLogger as LightningCometLogger
-from pytorch_lightning.loggers.logger import rank_zero_experiment
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 from torch.nn import Module
 
 from ..errors import UsageError, short
 from ..runs.end import at_job_end
-from .about import Run
+from ..startup import before_import, quiet
+from .about import LoggedRun
 from .network import answers
-from .sent import Rows
+from .sent import SentRows
 
-os.environ.setdefault("COMET_DISABLE_AUTO_LOGGING", "1")  # read by the import; Lightning does the logging
+before_import("comet_ml")
 try:
     import comet_ml
 except ModuleNotFoundError:
@@ -33,14 +34,14 @@ class CometLogger(LightningCometLogger):
     """One Comet experiment for one run's folder: online if that works, else an archive with a line that says so.
 
     Args:
-        run: What Comet is told about it.
+        run: What Comet knows about it.
         **kwargs: Arguments of Lightning's logger and of `comet_ml.ExperimentConfig`.
     """
 
-    def __init__(self, run: Run, **kwargs: Any) -> None:
+    def __init__(self, run: LoggedRun, **kwargs: Any) -> None:
         self.run = run
         self._known = run.known_id("comet")
-        self._rows = Rows(run.path("comet", "rows.jsonl"))
+        self._rows = SentRows(run.path("comet", "rows.jsonl"))
         self._sent: list[dict[str, Any]] = []
         about = {"name": run.name, "tags": list(run.tags), "offline_directory": str(run.path("comet"))}
         key = self._known or secrets.token_hex(16)
@@ -57,7 +58,7 @@ class CometLogger(LightningCometLogger):
         return self._experiment
 
     def _start(self) -> None:
-        logging.getLogger("comet_ml").setLevel(logging.CRITICAL)
+        quiet("comet_ml")
         hindrance = _hindrance()
         try:
             self._online = hindrance is None

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.loggers.logger import rank_zero_experiment
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 

@@ -8,24 +8,25 @@ from typing import Any
 
 from lightning_fabric.utilities.logger import _flatten_dict
 from pytorch_lightning.loggers import MLFlowLogger as LightningMLFlowLogger
-from pytorch_lightning.loggers.logger import rank_zero_experiment
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 from torch.nn import Module
 
 from ..errors import UsageError, short
 from ..runs.end import at_job_end
-from .about import Run
+from ..startup import quiet
+from .about import LoggedRun
 from .network import answers
-from .sent import Rows
+from .sent import SentRows
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
+quiet("alembic")
 try:
     import alembic  # noqa: F401
     import mlflow
     import sqlalchemy  # noqa: F401
 except ModuleNotFoundError:
     raise UsageError("logger=mlflow: MLflow is not installed; run: pip install '.[mlflow]'") from None
-logging.getLogger("mlflow").setLevel(logging.WARNING)  # and of the database that it makes
+quiet("mlflow")  # whose import has set another level
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +35,15 @@ class MLFlowLogger(LightningMLFlowLogger):
     """One MLflow run for one run's folder.
 
     Args:
-        run: What MLflow is told about it.
+        run: What MLflow knows about it.
         project: The experiment, as MLflow calls it, that the run belongs to.
         **kwargs: Arguments of Lightning's logger.
     """
 
-    def __init__(self, run: Run, project: str, **kwargs: Any) -> None:
+    def __init__(self, run: LoggedRun, project: str, **kwargs: Any) -> None:
         self.run = run
         self._known = run.known_id("mlflow")
-        self._rows = Rows(run.path("mlflow", "rows.jsonl"))
+        self._rows = SentRows(run.path("mlflow", "rows.jsonl"))
         self._sent: list[dict[str, Any]] = []
         self._environment = os.environ.get("MLFLOW_TRACKING_URI", "")
         uri, self._hindrance = self._environment or "local", None
@@ -64,7 +65,7 @@ class MLFlowLogger(LightningMLFlowLogger):
         return super().experiment
 
     def _start(self) -> None:
-        logging.getLogger("pytorch_lightning.loggers.mlflow").setLevel(logging.ERROR)  # "Experiment not found"
+        quiet("pytorch_lightning.loggers.mlflow")
         experiment = super().experiment
         if self._known:
             self._sent = self._rows.read()

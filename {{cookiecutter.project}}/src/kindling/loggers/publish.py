@@ -1,13 +1,13 @@
 """Show a picture or a table in every logger that can; the CSV file cannot."""
 
-import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import CometLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
+
+from ..tables import csv_text, markdown_table
 
 
 @rank_zero_only
@@ -32,12 +32,14 @@ def publish_table(loggers: Iterable[Logger], name: str, columns: list[str], rows
         if isinstance(logger, WandbLogger):
             logger.log_table(name, columns, rows)
         elif isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_text(name, _markdown(columns, rows))
+            logger.experiment.add_text(
+                name, markdown_table([columns, *([str(value) for value in row] for row in rows)])
+            )
             logger.experiment.flush()
         elif isinstance(logger, CometLogger):
             logger.experiment.log_table(f"{name}.csv", rows, columns)
         elif isinstance(logger, MLFlowLogger):
-            logger.experiment.log_text(logger.run_id, _csv(columns, rows), f"{name}.csv")
+            logger.experiment.log_text(logger.run_id, csv_text(columns, rows), f"{name}.csv")
 
 
 def _pixels(path: Path) -> Any:
@@ -46,18 +48,3 @@ def _pixels(path: Path) -> Any:
 
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def _markdown(columns: list[str], rows: list[list[Any]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    return " ".join(str(value).replace("|", "\\|").split())
-
-
-def _csv(columns: list[str], rows: list[list[Any]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    return text.getvalue()

@@ -1,10 +1,12 @@
+"""What a service was sent: a run that goes on sends nothing twice."""
+
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
-class Rows:
+class SentRows:
     """The rows of metrics that a service was sent, one per line in a file of the run's folder.
 
     Args:

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 import wandb
 import yaml
 from pytorch_lightning.loggers import WandbLogger as LightningWandbLogger
-from pytorch_lightning.loggers.logger import rank_zero_experiment
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 from torch.nn import Module
 
 from ..errors import short
 from ..runs.end import at_job_end
-from ..runs.settings import flat
-from .about import Run
+from ..runs.settings import flatten
+from .about import LoggedRun
 from .network import answers
 from .wandb_file import read_rows
 
@@ -36,11 +36,11 @@ class WandbLogger(LightningWandbLogger):
     """One W&B run for one run's folder: online if that works, else offline with a line that says so.
 
     Args:
-        run: What W&B is told about it.
+        run: What W&B knows about it.
         **kwargs: Arguments of Lightning's logger and of `wandb.init`.
     """
 
-    def __init__(self, run: Run, **kwargs: Any) -> None:
+    def __init__(self, run: LoggedRun, **kwargs: Any) -> None:
         self.run = run
         self._known = run.known_id("wandb")
         # In a sweep of W&B's own, the agent has given the run its id.
@@ -120,7 +120,7 @@ def _without(options: set[str], config: dict[str, Any]) -> dict[str, Any]:
     """Return the config without these options; of a group's choice what it brings along stays, key by key."""
     kept = {key: value for key, value in config.items() if key not in options}
     groups = {key: value for key, value in config.items() if key in options and isinstance(value, dict)}
-    return kept | {key: value for key, value in flat(groups) if key not in options}
+    return kept | {key: value for key, value in flatten(groups).items() if key not in options}
 
 
 def _hindrance(settings: Any) -> str | None:

@@ -1,8 +1,6 @@
 """What a model predicted for each test sample, next to what is true."""
 
-import csv
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..files import new_file
+from ..tables import write_csv
 
 RIGHT_ONES = 10  # among the sample predictions
 
@@ -44,7 +42,7 @@ class Outcomes:
     def write(self, path: Path) -> None:
         """Write a row for each sample, with the columns `actual` and `predicted` that DVC's plots ask for."""
         rows = ([int(self.rows[place]), *self._values(place)] for place in range(len(self.rows)))
-        write_table(path, ["row", *self._columns()], rows)
+        write_csv(path, ["row", *self._columns()], rows)
 
     def samples(self, count: int, show: Show | None = None) -> tuple[list[str], list[list[Any]]]:
         """Return a table of `count` predictions: the worst mistakes first, then some right ones.
@@ -78,12 +76,6 @@ class Outcomes:
         if self.probability is None:
             return [_short(value) for value in pair]
         return [*(self.classes[value] for value in pair), _short(self.probability[place])]
-
-
-def write_table(path: Path, columns: list[str], rows: Iterable[list[Any]]) -> None:
-    """Write a CSV file."""
-    with new_file(path) as new, new.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(itertools.chain([columns], rows))
 
 
 def decide(meaning: Tensor) -> dict[str, Tensor] | None:

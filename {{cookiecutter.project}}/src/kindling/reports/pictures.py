@@ -1,7 +1,4 @@
-"""Draw what a run showed. Matplotlib takes most of a second to import: this module is imported when there is a picture.
-
-Colours are those of Okabe and Ito, which the colour-blind can tell apart, and lines differ in their dashes, too.
-"""
+"""Draw what a run showed. Matplotlib takes most of a second: imported when there is something to draw."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
+from ..digits import metric, setting
 from ..runs.history import Best, History
 from ..runs.metrics import split_and_metric
-from .page import Section, Summary, run_name, show
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, cut, figure_at
+from ..runs.name import run_name
+from ..style import BLUE, GRAY, LINES, cut, figure_at
+from .page import Facts, Summary, text_of
 
-LINES = [(BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("#56B4E9", "-"), ("#E69F00", "--")]
 MOST_CLASSES = 60  # in one picture
 LARGE_CELLS = 15  # classes of which cells have room for the share, too
 MOST_POINTS = 5000  # of a scatter plot
@@ -71,7 +69,7 @@ class Curves:
     def title(self) -> str:
         if not self.best:
             return "nothing was validated yet"
-        return f"best {self.best.name} {self.best.value:.4f} at epoch {show(round(self.best.epoch, 2))} (*)"
+        return f"best {self.best.name} {metric(self.best.value)} at epoch {setting(self.best.epoch)} (*)"
 
     def _plot(self, axis: Axes, x: list[float], y: list[float], marker: str = "o", **style: Any) -> None:
         axis.plot(x, y, marker=marker if len(x) <= 30 else "", **style)
@@ -82,7 +80,7 @@ class Curves:
         axis.set_xlabel("epoch", labelpad=1)
         axis.xaxis.set_major_locator(MaxNLocator(8, integer=end > 1, steps=[1, 2, 5, 10]))
         for epoch in self.history.resumed:
-            axis.axvline(epoch, color=GREY, linestyle=":", linewidth=0.8)
+            axis.axvline(epoch, color=GRAY, linestyle=":", linewidth=0.8)
         if self.best:
             axis.axvline(self.best.epoch, color="black", linestyle="--", linewidth=0.8)
 
@@ -113,7 +111,7 @@ def draw_report(path: Path, summary: Summary, curves: Curves) -> None:
 
 
 def draw_matrix(path: Path, matrix: np.ndarray, classes: list[str]) -> None:
-    """Draw how many samples of each class (rows) were predicted as each class (columns); colours are shares of the row.
+    """Draw how many samples of each class (rows) were predicted as each class (columns); colors are shares of the row.
 
     Of more than `MOST_CLASSES` classes those with the most mistakes are drawn.
     """
@@ -158,9 +156,9 @@ def draw_scatter(path: Path, actual: np.ndarray, predicted: np.ndarray) -> None:
         axis.plot(ends, ends, color="black", linestyle="--", linewidth=0.8, label="predicted = actual")
         size, alpha = (14, 0.5) if len(actual) <= 1000 else (6, 0.25)
         axis.scatter(actual[::every], predicted[::every], s=size, alpha=alpha, color=BLUE, linewidths=0)
-        shown = f", {len(actual[::every])} of them drawn" if every > 1 else ""
+        drawn = f", {len(actual[::every])} of them drawn" if every > 1 else ""
         error = np.abs(predicted - actual).mean()
-        axis.set_title(f"{len(actual)} test samples{shown}; mean absolute error {error:.4g}")
+        axis.set_title(f"{len(actual)} test samples{drawn}; mean absolute error {metric(error)}")
         axis.set_xlabel("actual")
         axis.set_ylabel("predicted")
         axis.set_aspect("equal", adjustable="datalim")
@@ -199,13 +197,14 @@ def _columns(summary: Summary) -> list[list[str]]:
     return [*(first[start : start + length] for start in range(0, len(first), length)), others[:-1]]
 
 
-def _lines(section: Section) -> list[str]:
+def _lines(section: Facts) -> list[str]:
     width = min(LONGEST_KEY, max(map(len, section), default=0))
-    return [cut(f"{key:<{width}} {show(value)}", WIDTH_OF_COLUMN) for key, value in section.items()]
+    return [cut(f"{name:<{width}} {text_of(name, value)}", WIDTH_OF_COLUMN) for name, value in section.items()]
 
 
 def _shares(matrix: np.ndarray) -> np.ndarray:
-    return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shares: np.ndarray = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def _width(name: str) -> int:

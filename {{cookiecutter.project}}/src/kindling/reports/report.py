@@ -1,3 +1,5 @@
+"""The report of a run: its curves, its predictions of the test samples, and what its best checkpoint is."""
+
 import functools
 import itertools
 import logging
@@ -17,8 +19,10 @@ from ..files import new_file
 from ..loggers.publish import publish_image, publish_table
 from ..runs.history import Best, History
 from ..runs.metrics import is_of
-from .outcomes import Outcomes, decide, write_table
-from .page import Summary, describe_data, hyperparameters, run_name
+from ..runs.name import run_name
+from ..tables import write_csv
+from .outcomes import Outcomes, decide
+from .page import Summary, data_facts, hyperparameters
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +230,7 @@ class Report(Callback):
         sections = {
             "hyperparameters": hyperparameters(config, *self.patterns),
             "training": training,
-            "data": describe_data(trainer.datamodule),  # type: ignore[attr-defined]
+            "data": data_facts(trainer.datamodule),  # type: ignore[attr-defined]
         }
         summary = Summary(path, self.folder, sections, metrics, config.get("overrides", []))
         draw_report(path.with_suffix(".png"), summary, self._curves(best))
@@ -252,7 +256,7 @@ class Report(Callback):
         if self.samples:
             show = getattr(trainer.datamodule, "show", None)  # type: ignore[attr-defined]
             columns, rows = outcomes.samples(self.samples, show)
-            write_table(self.folder / "samples.csv", columns, rows)
+            write_csv(self.folder / "samples.csv", columns, rows)
             publish_table(trainer.loggers, "samples", columns, rows)
 
 

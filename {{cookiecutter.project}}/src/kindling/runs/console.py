@@ -1,22 +1,20 @@
-"""What a run says at its start and its end."""
+"""What a run prints at its start and its end."""
 
 import json
 import logging
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from ..checkpoints.io import read
 from ..errors import UsageError, short
-from .metrics import is_metric, split_and_metric
-from .resume import position
+from ..digits import count, metric, setting
+from ..tables import print_table
+from .metrics import is_metric, metric_cells
+from .resume import describe_position
 from .settings import changes
 
 log = logging.getLogger(__name__)
@@ -30,8 +28,8 @@ def describe(task: LightningModule, data: LightningDataModule, trainer: Trainer,
     sizes = ", ".join(f"{len(rows)} {name}" for name, rows in getattr(data, "splits", {}).items())
     where = short(data.dir) if hasattr(data, "dir") else type(data).__name__
     device = trainer.accelerator.name() if hasattr(trainer.accelerator, "name") else "cpu"
-    told = f"{where}: {sizes}" if sizes else where
-    log.info(f"{type(model).__name__}, {parameters:,} parameters, on {trainer.world_size} x {device}; {told}")
+    described = f"{where}: {sizes}" if sizes else where
+    log.info(f"{type(model).__name__}, {count(parameters)} parameters, on {trainer.world_size} x {device}; {described}")
     log.info(f"Run: {short(folder)}")
 
 
@@ -41,7 +39,7 @@ def describe_resumed(path: str, config: Any) -> None:
     checkpoint = read(path, mmap=True)
     if not {"loops", "resume"} <= checkpoint.keys():
         raise UsageError(f"resume={path}: it holds no more than weights; init={path} begins with them")
-    log.info("Resuming from %s, %s", short(path), position(checkpoint))
+    log.info("Resuming from %s, %s", short(path), describe_position(checkpoint))
     changed = changes(checkpoint["hyper_parameters"], config)
     if changed:
         log.info("Changed since: %s", ", ".join(changed))
@@ -65,39 +63,22 @@ def inspect(path: Path) -> None:
         "checkpoint": short(path),
         "data": f"{config['data']['dir']}, MD5 {data['md5']}" if data.get("md5") else config["data"]["dir"],
         "saved": f"{datetime.fromtimestamp(path.stat().st_mtime):%Y-%m-%d %H:%M:%S}",
-        "at": position(checkpoint),
+        "at": describe_position(checkpoint),
         "left": f"{max(0, steps - checkpoint['global_step'])} of {steps} steps",
         "interrupted": f"by {interrupted['by']} in {interrupted['in']}" if interrupted else "no",
         "learning rate": ", ".join(
-            f"{group['lr']:g}" for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]
+            setting(group["lr"]) for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]
         ),
-        "parameters": f"{sum(value.numel() for value in checkpoint['state_dict'].values()):,}",
-    } | {name: f"{value:.4f}" for name, value in sorted(resume["metrics"].items()) if is_metric(name)}
-    table = Table(box=box.SIMPLE_HEAD, show_header=False)
-    for name, value in rows.items():
-        table.add_row(name, value)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-def read_metrics(path: str | Path) -> dict[str, float]:
-    """Return what `write_metrics` wrote to `path`."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+        "parameters": count(sum(value.numel() for value in checkpoint["state_dict"].values())),
+    } | {name: metric(value) for name, value in sorted(resume["metrics"].items()) if is_metric(name)}
+    print_table([["", ""], *([name, value] for name, value in rows.items())], header=False)
 
 
 @rank_zero_only
 def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str | Path | None) -> None:
     """Print the metrics, and write them to `path` in full precision; name the checkpoint, if there is one."""
     Path(path).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("metric")
-    cells = {name: split_and_metric(name) for name in metrics}
-    splits = list(dict.fromkeys(split for split, _ in cells.values()))
-    for split in splits:
-        table.add_column(split, justify="right")
-    for metric in dict.fromkeys(metric for _, metric in cells.values()):
-        values = {split: metrics[name] for name, (split, other) in cells.items() if other == metric}
-        table.add_row(metric, *(f"{values[split]:.4f}" if split in values else "" for split in splits))
-    Console(width=None if sys.stdout.isatty() else 100).print(table)
+    print_table(metric_cells(metrics))
     print(f"Metrics:    {short(path)}")
     if checkpoint:
         print(f"Checkpoint: {short(checkpoint)}")

@@ -81,7 +81,7 @@ def _agree(config: DictConfig, wanted: Path, rank: int) -> Path:
     """Return the folder that all processes share: under Slurm it is named after the job, else the first one tells."""
     if "RANK" not in os.environ:
         return Path(config.paths.runs, f"slurm-{os.environ['SLURM_JOB_ID']}-{os.environ.get('SLURM_STEP_ID', 0)}")
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)  # torchrun's own
     key = f"run-folder-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"

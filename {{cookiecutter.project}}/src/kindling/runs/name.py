@@ -1,7 +1,5 @@
 """The name of a run, from its config and its best value: `M8__bert-BS32-AdamW-1e-3-seed42__max.7835`."""
 
-import json
-import math
 import re
 from collections.abc import Mapping
 from itertools import groupby
@@ -10,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ..errors import UsageError, did_you_mean
-
-SMALL, LARGE = 1e-2, 1e6  # numbers outside are written with an exponent
+from ..errors import UsageError, did_you_mean, short
+from ..digits import in_name
+from .read import read_record
 
 
 def name_of(pattern: str, *, _root_: DictConfig) -> str:
@@ -23,12 +21,12 @@ def name_of(pattern: str, *, _root_: DictConfig) -> str:
     """
 
     def value(match: re.Match[str]) -> str:
-        key = match[1]
-        parent, _, last = key.rpartition(".")
+        option = match[1]
+        parent, _, last = option.rpartition(".")
         node = OmegaConf.select(_root_, parent) if parent else _root_
         if not isinstance(node, DictConfig) or last not in node:
             known = [".".join(filter(None, (parent, str(name)))) for name in node] if node else []
-            raise UsageError(f"name_pattern={pattern}: there is no option {key}{did_you_mean(key, known)}")
+            raise UsageError(f"name_pattern={pattern}: there is no option {option}{did_you_mean(option, known)}")
         return brief(node[last])
 
     return re.sub(r"\{([\w.]+)\}", value, pattern)
@@ -39,7 +37,7 @@ def brief(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, float):
-        return _brief_float(value)
+        return in_name(value)
     if isinstance(value, Mapping):
         return brief(str(value.get("_target_", "")).rpartition(".")[2])
     if isinstance(value, str | int):
@@ -54,8 +52,8 @@ def full_name(number: int, name: str, mode: str, best: float | None) -> str:
 
 
 def run_name(folder: str | Path) -> str:
-    """Return the name of the run in `folder` as it is now."""
-    return json.loads(Path(folder, "run.json").read_text(encoding="utf-8"))["name"]
+    """Return the name of the run in `folder` as it is now, or where it lies if it has none."""
+    return str(read_record(folder).get("name") or short(folder))
 
 
 def next_number(runs: str | Path) -> int:
@@ -71,23 +69,12 @@ def next_number(runs: str | Path) -> int:
         try:
             last = int(file.read_text())
         except (FileNotFoundError, ValueError):
-            last = max(map(_number, runs.rglob("run.json")), default=0)
+            last = max((_number(file.parent) for file in runs.rglob("run.json")), default=0)
         with new_file(file) as new:
             new.write_text(f"{last + 1}\n")
     return last + 1
 
 
-def _brief_float(value: float) -> str:
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    if SMALL <= abs(value) < LARGE:
-        return re.sub(r"^(-?)0\.", r"\1.", f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}")
-    mantissa, exponent = f"{value:.3e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-
-
-def _number(file: Path) -> int:
-    try:
-        return int(json.loads(file.read_text(encoding="utf-8"))["number"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+def _number(folder: Path) -> int:
+    number = read_record(folder).get("number")
+    return number if isinstance(number, int) else 0

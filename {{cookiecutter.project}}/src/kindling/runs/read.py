@@ -1,164 +1,74 @@
-"""What the folders of runs tell, whoever wrote them and however far they came."""
+"""The one reader of what lies in a run's folder, whoever wrote it and however far it came."""
 
 import csv
 import io
 import json
 import logging
-import math
-import os
 import re
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ..errors import UsageError, did_you_mean, short
+from ..errors import short
 
 log = logging.getLogger(__name__)
 
-MARKS = {".hydra", "run.json", "metrics.json", "error.txt"}  # a folder with one of them is a run's
-OWN_FILES = ("comparison.", "results.csv")  # among what runs/* names
-SILENT = 3600  # seconds after which a run that says it is running is suspected to be dead
 # The parser in C, which takes a quarter of the time, comes with every wheel of PyYAML.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass
-class Run:
-    """A run, as its folder tells.
-
-    Args:
-        folder: Where it lies.
-        record: Its `run.json`.
-        status: finished, running, interrupted, failed or unfinished, which is all that is known of older runs.
-        error: One line on why it failed, or is suspected to have.
-        settings: Its resolved configuration, flat, and its group choices.
-        overrides: What its command line set.
-        choices: Its choice in each group.
-        metrics: Of the best checkpoint if it has finished; else the best so far.
-        epoch: The best epoch.
-    """
-
-    folder: Path
-    record: dict[str, Any]
-    status: str
-    error: str | None
-    settings: dict[str, Any]
-    overrides: dict[str, Any]
-    choices: dict[str, Any]
-    metrics: dict[str, float]
-    epoch: int | None
-
-    @property
-    def finished(self) -> bool:
-        return self.status == "finished"
-
-    @property
-    def monitor(self) -> str:
-        return str(self.record.get("monitor") or self.settings.get("monitor") or "val/loss")
-
-    @property
-    def mode(self) -> str:
-        return str(self.record.get("mode") or self.settings.get("mode") or "min")
-
-    @property
-    def task(self) -> str:
-        return str(self.settings.get("task._target_", "")).rpartition(".")[2]
-
-    @property
-    def data(self) -> str:
-        """The name of the dataset, which another one may have, too."""
-        folder = str((self.record.get("data") or {}).get("dir") or self.settings.get("data.dir", ""))
-        if "${" not in folder:
-            return Path(folder).name
-        known = (self.settings.get(key) for key in ("data", "data.name", "data.path"))
-        return " ".join(str(value) for value in known if value)
-
-    @property
-    def data_hash(self) -> str:
-        """The hash of the dataset's content; older runs do not tell it."""
-        return str((self.record.get("data") or {}).get("hash") or "")
-
-    @property
-    def repeat(self) -> tuple[Any, Any, Any]:
-        """Seed, number of folds and fold: runs that agree in them have seen the same data in the same order."""
-        folds = self.settings.get("data.folds")
-        seed = self.record.get("seed", self.settings.get("seed"))
-        return seed, folds, self.settings.get("data.fold") if folds else None
-
-    def interpolated(self) -> set[str]:
-        """Return the keys whose values the configuration takes from other keys."""
-        config = read_yaml(self.folder / ".hydra" / "config.yaml")
-        return {key for key, value in flat(config) if "${" in str(value)}
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """Return what `run.json` in a run's folder says; nothing if it is missing or damaged."""
+    return read_json(Path(folder, "run.json"))
 
 
-def find_runs(folders: list[str]) -> list[Path]:
-    """Return the folders of all runs in `folders`, at any depth, in the order of their names.
-
-    Raises:
-        UsageError: A folder is not there, or there is no run in any of them.
-    """
-    found: dict[Path, Path] = {}
-    for folder in map(Path, folders):
-        if not folder.is_dir():
-            if folder.is_file() and folder.name.startswith(OWN_FILES):
-                continue
-            nearby = [str(path) for path in folder.parent.glob("*/")] if folder.parent.is_dir() else []
-            raise UsageError(f"{folder}: no such folder{did_you_mean(str(folder), nearby)}")
-        before = len(found)
-        for place, names, files in os.walk(folder):
-            if MARKS & {*names, *files}:
-                found.setdefault(Path(place).resolve(), Path(place).absolute())
-            names[:] = [name for name in names if not name.startswith(".")]
-        if len(found) == before and len(folders) > 1:
-            log.warning("%s: there is no run in it, or none that was not found before", folder)
-    if not found:
-        raise UsageError(f"{', '.join(folders)}: there is no run in it; train a model first")
-    return sorted(found.values(), key=_in_order)
+def read_metrics(path: str | Path) -> dict[str, float]:
+    """Return the metrics in a file of them, or in the folder of a run that has finished; nothing if there are none."""
+    path = Path(path)
+    return read_json(path / "metrics.json" if path.is_dir() else path)
 
 
-def read_run(folder: Path) -> Run:
-    """Return what the run's folder tells; a file that is missing or damaged leaves its part out."""
-    record, metrics = read_json(folder / "run.json"), read_json(folder / "metrics.json")
-    config = read_yaml(folder / "config.yaml") or read_yaml(folder / ".hydra" / "config.yaml")
-    settings = dict(flat(config))
-    lines = record.get("overrides") or read_yaml(folder / ".hydra" / "overrides.yaml") or []
-    overrides = {key.lstrip("+~"): _plain(value) for key, _, value in (str(line).partition("=") for line in lines)}
-    choices = _choices(folder)
-    for key, value in (overrides | choices).items():
-        settings.setdefault(key, value)
-    error = record.get("error") or _cause(folder / "error.txt")
-    status = record.get("status") or ("finished" if metrics else "failed" if error else "unfinished")
-    if status == "running" and _newer(folder / "error.txt", folder / "run.json"):
-        status = "failed"
-    if status == "finished":
-        error = None  # that of a start before
-    elif status == "running" and (silent := time.time() - _last_sign(folder)) > SILENT:
-        error = f"no sign of life for {duration(silent)}; go on with resume={short(folder)}"
-    run = Run(folder, record, status, error, settings, overrides, choices, metrics, None)
-    best = record.get("best") or {}
-    run.epoch = best.get("epoch")
-    if not run.finished:
-        run.metrics, run.epoch = _best_so_far(run, best)
-    return run
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the resolved configuration of a run; that of its command line if training never began."""
+    found: dict[str, Any] = read_yaml(folder / "config.yaml") or read_yaml(folder / ".hydra" / "config.yaml")
+    return found
+
+
+def read_overrides(folder: Path) -> list[str]:
+    """Return what the run's command line set, as Hydra wrote it down."""
+    found: list[str] = read_yaml(folder / ".hydra" / "overrides.yaml") or []
+    return found
+
+
+def read_choices(folder: Path) -> dict[str, Any]:
+    """Return the run's choice in each group: one block of Hydra's long file, as to read all takes ten times as long."""
+    try:
+        text = (folder / ".hydra" / "hydra.yaml").read_text(encoding="utf-8")
+        choices = yaml.load(text.partition("\n    choices:\n")[2].partition("\n  verbose:")[0], LOADER)
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return {name: value for name, value in (choices or {}).items() if "hydra" not in name.split("/")}
+
+
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the run's `csv/metrics.csv`, without a line that a crash cut off."""
+    try:
+        text = Path(folder, "csv", "metrics.csv").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return []
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
 
 
 def curve(folder: Path) -> dict[int, dict[str, float]]:
     """Return the metrics of each epoch in the run's `csv/metrics.csv`, without those of the test at the end."""
-    try:
-        text = (folder / "csv" / "metrics.csv").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return {}
     epochs: dict[int, dict[str, float]] = {}
-    for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
+    for row in read_rows(folder):
         if row.get("epoch"):
-            numbers = {name: float(value) for name, value in row.items() if "/" in (name or "") and value}
-            epochs.setdefault(int(row["epoch"]), {}).update(
-                {name: value for name, value in numbers.items() if name not in epochs[int(row["epoch"])]}
-            )
+            values = epochs.setdefault(int(row["epoch"]), {})
+            for name, value in row.items():
+                if "/" in (name or "") and value:
+                    values.setdefault(name, float(value))
     # The best checkpoint is validated again at the end, as the epoch after the last.
     return {
         epoch: {name: value for name, value in values.items() if not name.startswith("test/")}
@@ -167,17 +77,27 @@ def curve(folder: Path) -> dict[int, dict[str, float]]:
     }
 
 
-def flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give each leaf of a nested configuration with its whole key; a list is a leaf."""
-    if isinstance(config, dict):
-        for name, value in config.items():
-            yield from flat(value, f"{prefix}{name}.")
-    elif prefix:
-        yield prefix[:-1], config
+def first_error(folder: Path) -> str | None:
+    """Return the first error in the tracebacks of `error.txt`, which caused those that follow; None without the file.
+
+    The cause is what a comparison shows. What was raised last is what a sweep says when a job has ended: `last_error`.
+    """
+    text = _tracebacks(folder)
+    found = text and re.search(r"^(?:\w+\.)*(\w+: .+)", text, re.MULTILINE)
+    return found[1] if found else text and (text.splitlines() or ["unknown"])[-1]
+
+
+def last_error(folder: Path) -> str:
+    """Return the last error in the tracebacks of `error.txt`, or how the process ended."""
+    text = _tracebacks(folder)
+    if not text:
+        return "unknown"
+    found, last = re.findall(r"^(?:[\w.]+\.)?(\w+: .+)", text, re.MULTILINE), text.splitlines()[-1]
+    return (found[-1] if found and not last.startswith("The process") else last).removeprefix("UsageError: ")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in the file, or none if there is no such file; a damaged one is told of."""
+    """Return the object in the file, or none if there is no such file; a damaged one is left aside with a warning."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -189,7 +109,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> Any:
-    """Return the content of the file, or none if there is no such file; a damaged one is told of."""
+    """Return the content of the file, or none if there is no such file; a damaged one is left aside with a warning."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except FileNotFoundError:
@@ -199,65 +119,8 @@ def read_yaml(path: Path) -> Any:
         return {}
 
 
-def duration(seconds: float) -> str:
-    """Return the time in the unit that fits: "4.2 s", "12 min" or "3.1 h"."""
-    for unit, name in [(60, "s"), (60, "min"), (24, "h")]:
-        if seconds < unit:
-            return f"{seconds:.{1 if seconds < 10 else 0}f} {name}"
-        seconds /= unit
-    return f"{seconds:.1f} days"
-
-
-def _choices(folder: Path) -> dict[str, Any]:
-    """Return the run's choice in each group: one block of Hydra's long file, as to read all takes ten times as long."""
+def _tracebacks(folder: Path) -> str | None:
     try:
-        text = (folder / ".hydra" / "hydra.yaml").read_text(encoding="utf-8")
-        choices = yaml.load(text.partition("\n    choices:\n")[2].partition("\n  verbose:")[0], LOADER)
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return {name: value for name, value in (choices or {}).items() if "hydra" not in name.split("/")}
-
-
-def _best_so_far(run: Run, best: dict[str, Any]) -> tuple[dict[str, float], int | None]:
-    epochs = curve(run.folder)
-    reached = {epoch: values[run.monitor] for epoch, values in epochs.items() if run.monitor in values}
-    if not reached:
-        return ({run.monitor: best["value"]}, best.get("epoch")) if "value" in best else ({}, None)
-    epoch = (max if run.mode == "max" else min)(reached, key=lambda number: _or_worst(reached[number], run.mode))
-    return {name: value for name, value in epochs[epoch].items() if name.startswith("val/")}, epoch
-
-
-def _or_worst(value: float, mode: str) -> float:
-    return value if not math.isnan(value) else -math.inf if mode == "max" else math.inf
-
-
-def _last_sign(folder: Path) -> float:
-    files = [folder / "run.json", folder / "csv" / "metrics.csv", *folder.glob("checkpoints/*.ckpt")]
-    return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
-
-
-def _newer(path: Path, other: Path) -> bool:
-    return path.exists() and path.stat().st_mtime >= other.stat().st_mtime
-
-
-def _cause(path: Path) -> str | None:
-    """Return the first error in a file with tracebacks, which is the cause of those that follow it."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace").strip()
+        return (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return None
-    found = re.search(r"^(?:\w+\.)*(\w+: .+)", text, re.MULTILINE)
-    return found[1] if found else (text.splitlines() or ["unknown"])[-1]
-
-
-def _plain(value: str) -> Any:
-    """Return what an override sets; YAML alone takes 1e-3 for text."""
-    try:
-        return float(value) if "e" in value.lower() else yaml.load(value, LOADER)
-    except (ValueError, yaml.YAMLError):
-        return value
-
-
-def _in_order(path: Path) -> list[tuple[bool, int, str]]:
-    """Job 10 comes after job 9."""
-    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in path.parts]

@@ -1,3 +1,5 @@
+"""Write down what a run is and how it goes: `run.json`, which `read` reads."""
+
 import json
 import shlex
 import sys
@@ -15,6 +17,7 @@ from ..errors import Interrupted, Pruned
 from ..files import new_file
 from .name import full_name, next_number
 from .origin import describe_code, describe_data, describe_machine, installed_packages
+from .read import read_record
 
 LONGEST = 500  # characters of an error
 
@@ -51,7 +54,7 @@ class Record(Callback):
         best = trainer.checkpoint_callback
         if isinstance(best, ModelCheckpoint) and best.monitor == self.monitor and best.best_model_score is None:
             self._best = None  # its file is gone, or belongs to a time that was given up
-        before = self._read() if trainer.ckpt_path else {}
+        before = read_record(self.file.parent) if trainer.ckpt_path else {}
         self._seconds = before.get("seconds", 0.0)
         config: dict[str, Any] = dict(pl_module.hparams)
         weights: Any = getattr(pl_module, "model", pl_module).parameters()
@@ -99,12 +102,14 @@ class Record(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "test" or not trainer.is_global_zero:
             return
-        if not self._record and (before := self._read()):  # a run that had ended, and was tested once more
+        if not self._record and (
+            before := read_record(self.file.parent)
+        ):  # a run that had ended, and was tested once more
             self._record, self._seconds, self._best = before, before["seconds"], before["best"]
         self._update(status="finished", error=None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        with suppress(OSError):  # a full disk, say, is told already
+        with suppress(OSError):  # a full disk, say, has ended the run already
             if isinstance(exception, Interrupted | KeyboardInterrupt):
                 self._update(status="interrupted")
             elif isinstance(exception, Pruned):
@@ -134,12 +139,6 @@ class Record(Callback):
     def _write_beside(self, name: str, content: bytes) -> None:
         with new_file(self.file.with_name(name)) as new:
             new.write_bytes(content)
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            return json.loads(self.file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
 
 
 def _without_resume(overrides: list[str], before: list[str] | None) -> list[str]:

@@ -1,8 +1,5 @@
 """What `rerun=` means: a run is repeated from what it left behind, and compared with it."""
 
-import csv
-import io
-import json
 import logging
 import math
 import os
@@ -10,15 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
 from ..errors import UsageError, did_you_mean, short
-from ..overrides import RERUN, is_override, key
-from .resume import quote
+from ..overrides import RERUN, is_override, option_name, quote
+from .read import read_metrics, read_record, read_rows, read_yaml
 from .settings import changes
 
 log = logging.getLogger(__name__)
@@ -39,7 +35,7 @@ def repeated(file: Path, arguments: list[str]) -> list[str]:
         UsageError: There is no run in the folder.
     """
     arguments = [argument for argument in arguments if argument != RERUN]  # of the process that started this one
-    given = {key(argument): argument for argument in arguments if is_override(argument)}
+    given = {option_name(argument): argument for argument in arguments if is_override(argument)}
     if "rerun" not in given or "rerun" not in OmegaConf.load(file.parent / "configs" / f"{file.stem}.yaml"):
         return arguments
     override = OverridesParser.create().parse_override(given["rerun"])
@@ -49,7 +45,7 @@ def repeated(file: Path, arguments: list[str]) -> list[str]:
         return arguments
     folder = _find(str(override.value()))
     ConfigStore.instance().store(RERUN.partition("=")[2], _config(file, folder, list(given)))
-    others = [argument for argument in arguments if key(argument) != "rerun"]
+    others = [argument for argument in arguments if option_name(argument) != "rerun"]
     return [RERUN, *others, f"rerun={quote(folder)}"]
 
 
@@ -59,15 +55,15 @@ def describe_rerun(folder: str, config: Any, trainer: Any, data: Any) -> None:
     from .origin import describe_code, describe_data, describe_machine, installed_packages
 
     log.info("Repeating %s", short(folder))
-    before = _read_json(Path(folder, "run.json"))
+    before = read_record(folder)
     if not before:
         log.warning("It left no run.json: whether code, packages, data and machine are the same is not known")
         return
     runs = Path(os.environ["PROJECT_ROOT"], config["paths"]["runs"])
     git, patch = describe_code(runs, config["paths"]["output"])
     machine = describe_machine(trainer)
-    kept = Path(folder, "config.yaml")
-    options = changes(yaml.safe_load(kept.read_text(encoding="utf-8")), config) if kept.exists() else []
+    kept = read_yaml(Path(folder, "config.yaml"))
+    options = changes(kept, config) if kept else []
     differs = {
         "options": ", ".join(options),
         "code": _code(before["git"], Path(folder, "diff.patch"), git, patch),
@@ -95,13 +91,13 @@ def compare_rerun(folder: str, metrics: dict[str, float], output: str) -> None:
         metrics: What its repetition has reached.
         output: The folder of the repetition.
     """
-    old = _read_json(Path(folder, "metrics.json"))
+    old = read_metrics(Path(folder))
     if old:
         new: dict[str, Any] = dict(metrics)
         what = f"{len(old)} metrics"
     else:
-        old = _read_rows(Path(folder, "csv", "metrics.csv"))
-        rows = _read_rows(Path(output, "csv", "metrics.csv"))
+        old = _values(folder)
+        rows = _values(output)
         new = {name: value for name, value in rows.items() if name in old}
         what = f"{len(old)} values in csv/metrics.csv, which end before it did,"
     if not old:
@@ -139,7 +135,8 @@ def _config(file: Path, folder: Path, given: list[str]) -> dict[str, Any]:
     groups = [group for group in given if Path(file.parent, "configs", group).is_dir()]
     config |= {group: {} for group in groups if group in config}
     defaults = ["_self_", {"hydra": "train"}, *({group: None} for group in groups)]
-    return config | {"defaults": defaults, "hydra": {"runtime": {"choices": choices}}}
+    config |= {"defaults": defaults, "hydra": {"runtime": {"choices": choices}}}
+    return dict(config)
 
 
 def _code(old: dict[str, Any], old_patch: Path, new: dict[str, Any], new_patch: bytes) -> str:
@@ -192,22 +189,11 @@ def _equal(old: Any, new: Any) -> bool:
     return old == new or both_nan
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
-def _read_rows(file: Path) -> dict[str, Any]:
-    """Return the values of a CSV file by step and column, but for a line that was cut off."""
-    if not file.exists():
-        return {}
-    text = file.read_text(encoding="utf-8")
-    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+def _values(folder: str | Path) -> dict[str, float]:
+    """Return the values in `csv/metrics.csv` by step and column."""
     return {
         f"{name} of step {row['step']}": float(value)
-        for row in rows
+        for row in read_rows(Path(folder))
         for name, value in row.items()
         if value and name not in ("step", "epoch")
     }

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-import yaml
-
 from ..errors import UsageError, did_you_mean, short
-from ..overrides import is_override, key, quote, value_of
+from ..overrides import is_override, option_name, quote, value_of
+from .read import read_overrides
 from .settings import FOR_ONE_START
 
 
@@ -22,7 +21,7 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
     Raises:
         UsageError: There is nothing to resume, or it can't be resumed.
     """
-    given = {key(argument): argument for argument in arguments if is_override(argument)}
+    given = {option_name(argument): argument for argument in arguments if is_override(argument)}
     name = value_of(given.get("resume", "resume=null"))
     if name is None:
         return arguments
@@ -32,10 +31,14 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
     folder, checkpoint = _find(str(name), runs, value_of(given.get("paths.run", "paths.run=null")))
     old = _overrides(folder, checkpoint)
     if checkpoint:
-        old = [o for o in old if key(o) not in FOR_ONE_START and not key(o).startswith("checkpoint_io.load")]
-    kept = [override for override in old if key(override) not in {*given, "resume", "paths.run"}]
-    new = [argument for argument in arguments if key(argument) != "resume"]
-    if checkpoint and (tuned := [argument for argument in new if key(argument).partition(".")[0] == "tune"]):
+        old = [
+            o
+            for o in old
+            if option_name(o) not in FOR_ONE_START and not option_name(o).startswith("checkpoint_io.load")
+        ]
+    kept = [override for override in old if option_name(override) not in {*given, "resume", "paths.run"}]
+    new = [argument for argument in arguments if option_name(argument) != "resume"]
+    if checkpoint and (tuned := [argument for argument in new if option_name(argument).partition(".")[0] == "tune"]):
         if name != "auto":
             raise UsageError(f"{tuned[0]} resume={name}: a run goes on with what it began with; leave out tune")
         new = [argument for argument in new if argument not in tuned]  # of a job always started with resume=auto
@@ -48,7 +51,7 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
     return kept + new
 
 
-def position(checkpoint: dict[str, Any]) -> str:
+def describe_position(checkpoint: dict[str, Any]) -> str:
     """Return where training stood when `checkpoint` was saved, in a few words."""
     trainer, resume = checkpoint["hyper_parameters"]["trainer"], checkpoint["resume"]
     batch, batches = resume["batches"]
@@ -120,6 +123,6 @@ def _overrides(folder: Path | None, checkpoint: Path | None) -> list[str]:
     if checkpoint:
         from ..checkpoints.io import read
 
-        return read(checkpoint, mmap=True)["hyper_parameters"].get("overrides", [])
-    file = Path(folder or "", ".hydra", "overrides.yaml")
-    return yaml.safe_load(file.read_text(encoding="utf-8")) if folder and file.is_file() else []
+        found: list[str] = read(checkpoint, mmap=True)["hyper_parameters"].get("overrides", [])
+        return found
+    return read_overrides(folder) if folder else []

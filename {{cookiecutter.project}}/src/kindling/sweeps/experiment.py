@@ -14,17 +14,18 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UsageError, short
+from ..exits import ROOT
 from ..files import new_file
-from ..overrides import key, quote
-from .trials import Sweep, Trial
+from ..overrides import option_name, quote
+from ..runs.settings import GLOBAL
+from .trials import SweepResult, Trial
 
 log = logging.getLogger(__name__)
 
-OF_ONE_START = ("hydra", "paths.run", "resume")  # what says where a run goes, not what it is
-ON_TOP = ("experiment", "debug")  # groups whose files set keys of any group, in the order of configs/train.yaml
+PLACES = ("hydra", "paths.run", "resume")  # what says where a run goes, not what it is
 
 
-def write_best(path: Path, sweep: Sweep, trial: Trial, fixed: list[str]) -> bool:
+def write_best(path: Path, sweep: SweepResult, trial: Trial, fixed: list[str]) -> bool:
     """Write the experiment file of a trial; if there can't be one, say why and return False.
 
     Args:
@@ -55,14 +56,18 @@ def _overrides(trial: Trial, fixed: list[str]) -> list[Override]:
     file = trial.folder / ".hydra" / "overrides.yaml"
     lines = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
     # Text may stand for a list or a number: how the job took it is in its own overrides, unless its folder is gone.
-    done = {key(line): line for line in lines}
-    own = {key(name): done.get(key(name)) or _line(name, value) for name, value in trial.settings.items()}
-    return OverridesParser.create().parse_overrides([*(line for line in fixed if key(line) not in own), *own.values()])
+    done = {option_name(line): line for line in lines}
+    own = {
+        option_name(name): done.get(option_name(name)) or _line(name, value) for name, value in trial.settings.items()
+    }
+    return OverridesParser.create().parse_overrides(
+        [*(line for line in fixed if option_name(line) not in own), *own.values()]
+    )
 
 
 def _line(name: str, value: Any) -> str:
     """Return the override that sets an option to a value; quoted if Hydra's grammar would not take it as one value."""
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value)  # in full
     try:
         if not OverridesParser.create().parse_override(f"{name}={text}").is_sweep_override():
             return f"{name}={text}"
@@ -77,16 +82,16 @@ def _contents(overrides: list[Override]) -> tuple[list[Any], DictConfig]:
     Raises:
         UsageError: One of them can't be said in a file.
     """
-    configs = Path(os.environ["PROJECT_ROOT"], "configs")
-    top: dict[str, list[str]] = {group: [] for group in ON_TOP}
+    configs = Path(os.environ[ROOT], "configs")
+    top: dict[str, list[str]] = {group: [] for group in GLOBAL}
     added: list[Any] = []
     chosen: list[Any] = []
     options = OmegaConf.create({})
     for override in overrides:
-        name, group, value = key(str(override.input_line)), override.key_or_group, override.value()
-        if group in OF_ONE_START or group.partition(".")[0].partition("/")[0] in OF_ONE_START:
+        name, group, value = option_name(str(override.input_line)), override.key_or_group, override.value()
+        if group in PLACES or group.partition(".")[0].partition("/")[0] in PLACES:
             continue
-        if group in ON_TOP:
+        if group in GLOBAL:
             # As a part of this file, so that the options below come on top of it, as those on a command line do.
             top[group] = [f"/{group}/{choice}" for choice in (value if isinstance(value, list) else [value]) if choice]
         elif Path(configs, group).is_dir() and not isinstance(value, dict):

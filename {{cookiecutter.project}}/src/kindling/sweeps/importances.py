@@ -1,17 +1,20 @@
+"""How much each option of a search matters."""
+
 import math
 import warnings
 
 from optuna import create_study, create_trial
 from optuna.importance import PedAnovaImportanceEvaluator
 
-from .trials import Sweep, shown
+from ..digits import setting
+from .trials import SweepResult
 
 # Share of the trials that counts as the best. On 32 studies of a function whose truth is known, with 20 to 100 trials
 # and up to eight options without any effect, the one that matters most got 52% on average; with Optuna's tenth 40%.
 BEST = 0.3
 
 
-def importances(sweep: Sweep, objective: str) -> dict[str, float]:
+def importances(sweep: SweepResult, objective: str) -> dict[str, float]:
     """Return how much each varied option tells the best complete trials from the others, as shares of one.
 
     This is PED-ANOVA. The trials are copied, as a space that was changed on the way makes one option several
@@ -25,7 +28,7 @@ def importances(sweep: Sweep, objective: str) -> dict[str, float]:
             continue
         settings = {key: value for key, value in trial.settings.items() if key in spaces}
         known = {key: space for key, space in spaces.items() if key in settings}
-        chosen = {key: shown(settings[key]) for key, space in known.items() if hasattr(space, "choices")}
+        chosen = {key: setting(settings[key]) for key, space in known.items() if hasattr(space, "choices")}
         study.add_trial(create_trial(params=settings | chosen, distributions=known, value=trial.values[place]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the trials are few, which the picture says

@@ -2,18 +2,18 @@
 
 import json
 import os
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from ..exits import INTERRUPTED, describe_code
 from ..files import new_file
+from ..overrides import quote
 from ..runs.folder import outer_rank
+from ..runs.read import last_error, read_metrics, read_record
 from .lock import Lock, try_lock
-
-INTERRUPTED = (128 + 2, 128 + 10, 128 + 15)  # exit codes of a job that has saved, and is to go on later
 
 
 @dataclass
@@ -35,8 +35,7 @@ class Job:
     @property
     def arguments(self) -> list[str]:
         """Its command line: that of a single run, which begins or goes on."""
-        folder = str(self.folder).replace("\\", "\\\\").replace("'", "\\'")
-        return [*self.overrides, f"paths.run='{folder}'", "resume=auto"]
+        return [*self.overrides, f"paths.run={quote(self.folder)}", "resume=auto"]
 
 
 class Jobs(ABC):
@@ -81,15 +80,15 @@ class Jobs(ABC):
         return lock is not None
 
     def error(self, job: Job, code: int) -> str:
-        """Return why a job has failed, in a line, and see that its folder tells it, too."""
+        """Return why a job has failed, in a line, and write it into the job's folder, too."""
         file = job.folder / "error.txt"
         if code < 0 or not file.is_file():
-            how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            how = f"was {describe_code(code)}" if code < 0 else f"ended with {describe_code(code)}"
             hint = "; was there enough memory?" if code == -9 else ""
             job.folder.mkdir(parents=True, exist_ok=True)
             with file.open("a", encoding="utf-8") as appended:
-                appended.write(f"The process was {how}{hint}\n" if code < 0 else f"The process {how}\n")
-        return last_error(file)
+                appended.write(f"The process {how}{hint}\n")
+        return last_error(job.folder)
 
 
 class Listed(Jobs):
@@ -104,7 +103,7 @@ class Listed(Jobs):
     def __init__(self, folder: Path, overrides: list[list[str]], again: bool) -> None:
         super().__init__(folder)
         self.overrides = overrides
-        self._told = {number for number in range(len(overrides)) if self._finished(number)}
+        self._announced = {number for number in range(len(overrides)) if self._finished(number)}
         for number in range(len(overrides)) if again else ():
             (folder / str(number) / "error.txt").unlink(missing_ok=True)
 
@@ -129,13 +128,14 @@ class Listed(Jobs):
         return sum(not self._ended(number) and self.is_free(number) for number in range(len(self.overrides)))
 
     def news(self) -> list[str]:
-        ended = [number for number in range(len(self.overrides)) if number not in self._told and self._ended(number)]
-        self._told.update(ended)
+        ended = [
+            number for number in range(len(self.overrides)) if number not in self._announced and self._ended(number)
+        ]
+        self._announced.update(ended)
         return [f"#{number} {self._how(number)}  {' '.join(self._own(number))}" for number in ended]
 
     def _how(self, number: int) -> str:
-        file = self.folder / str(number) / "error.txt"
-        return "finished" if self._finished(number) else f"failed: {last_error(file)}"
+        return "finished" if self._finished(number) else f"failed: {last_error(self.folder / str(number))}"
 
     def _own(self, number: int) -> list[str]:
         """Return the options that not all jobs share."""
@@ -148,27 +148,10 @@ class Listed(Jobs):
         return self._finished(number) or (self.folder / str(number) / "error.txt").is_file()
 
 
-def last_error(file: Path) -> str:
-    """Return the line that says what went wrong in a file of tracebacks, the last one's."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return "unknown"
-    found = re.findall(r"^(?:[\w.]+\.)?(\w+: .+)", text, re.MULTILINE)
-    line = found[-1] if found and not text.splitlines()[-1].startswith("The process") else text.splitlines()[-1]
-    return line.removeprefix("UsageError: ") if text else "unknown"
-
-
-def read_metrics(folder: Path) -> dict[str, float]:
+def read_numbers(folder: Path) -> dict[str, float]:
     """Return what a finished run has reached, and the numbers of its record."""
-    found: dict[str, float] = {}
-    for name in ("run.json", "metrics.json"):
-        try:
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        found |= {key: value for key, value in content.items() if isinstance(value, int | float)}
-    return found
+    found = read_record(folder) | read_metrics(folder)
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def announce_job(folder: Path, job: Job | None) -> None:

@@ -6,10 +6,11 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from ..compare.tables import Cells
 from ..errors import short
 from ..files import new_file
-from .trials import Sweep, number
+from ..digits import metric
+from ..tables import Cells
+from .trials import SweepResult
 
 PAGE = Template("""\
 <!DOCTYPE html>
@@ -45,7 +46,9 @@ $body
 """)
 
 
-def write_page(path: Path, sweep: Sweep, cells: Cells, pictures: list[str], left_out: list[str], again: str) -> None:
+def write_page(
+    path: Path, sweep: SweepResult, cells: Cells, pictures: list[str], left_out: list[str], again: str
+) -> None:
     """Write the page.
 
     Args:
@@ -68,12 +71,12 @@ def write_page(path: Path, sweep: Sweep, cells: Cells, pictures: list[str], left
         new.write_text(page, encoding="utf-8")
 
 
-def _best(sweep: Sweep, again: str) -> list[str]:
+def _best(sweep: SweepResult, again: str) -> list[str]:
     best = sweep.best()
     if not best:
         return ["<p>No trial is complete.</p>"]
     values = zip(sweep.objectives, best.values, strict=True)
-    reached = ", ".join(f"{name} {number(value)}" for name, value in values)
+    reached = ", ".join(f"{name} {metric(value)}" for name, value in values)
     first = f", the best in {next(iter(sweep.objectives))} of the Pareto front" if len(sweep.objectives) > 1 else ""
     parts = [f"<h2>Best: {escape(reached)}</h2>", f"<p>Trial {best.number}{escape(first)}, in {_code(best.folder)}</p>"]
     return [*parts, f"<pre>{escape(again)}</pre>"] if again else parts
@@ -87,7 +90,7 @@ def _pictures(folder: Path, names: Iterable[str], left_out: list[str]) -> list[s
     return [*parts, *(f'<p class="quiet">{escape(line)}</p>' for line in left_out)]
 
 
-def _table(sweep: Sweep, cells: Cells) -> str:
+def _table(sweep: SweepResult, cells: Cells) -> str:
     best, numeric = sweep.best(), {*sweep.objectives, "trial", "time"}
     right = [name in numeric or name.startswith("test/") for name in cells[0]]
     lines = ["<tr>" + "".join(map(_cell, ["th"] * len(right), cells[0], right)) + "</tr>"]
@@ -103,14 +106,14 @@ def _cell(tag: str, text: str, right: bool) -> str:
     return f'<{tag}{side} title="{escape(text)}">{escape(text)}</{tag}>'
 
 
-def _failed(sweep: Sweep) -> list[str]:
+def _failed(sweep: SweepResult) -> list[str]:
     if not sweep.failed:
         return []
     lines = [f"<li>Trial {trial.number}: {escape(trial.error or 'unknown')}</li>" for trial in sweep.failed]
     return ["<h2>Failed</h2>", "<ul>", *lines, "</ul>"]
 
 
-def _wanted(sweep: Sweep) -> str:
+def _wanted(sweep: SweepResult) -> str:
     return ", ".join(
         f"{'larger' if m == 'max' else 'smaller'} {name} is better" for name, m in sweep.objectives.items()
     )

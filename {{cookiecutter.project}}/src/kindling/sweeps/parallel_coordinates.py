@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 from optuna.distributions import CategoricalDistribution
 
-from ..reports.style import ORANGE, cut
-from .trials import Sweep, Trial, shown
+from ..digits import setting
+from ..style import ORANGE, cut
+from .trials import SweepResult, Trial
 
 BELOW = -0.12  # where on an axis those trials lie that do not have the option
 MANTISSAS = (1, 2, 5)
@@ -30,7 +30,7 @@ class Scale:
     def __init__(self, name: str, values: Sequence[Any], choices: Sequence[str] = (), log: bool = False) -> None:
         self.name, self.log = name, log
         self.missing = None in values
-        self.choices = [choice for choice in choices if choice in map(shown, values)]
+        self.choices = [choice for choice in choices if choice in map(setting, values)]
         if not self.choices:
             numbers = [self._scaled(value) for value in values if value is not None]
             self.low, self.high = min(numbers), max(numbers)
@@ -44,7 +44,7 @@ class Scale:
         numbers = self._round_numbers()
         if len(numbers) < 2:
             numbers = [10**end if self.log else end for end in (self.low, self.high)]
-        return ticks + [(self._place(value), _brief(value)) for value in numbers]
+        return ticks + [(self._place(value), setting(value)) for value in numbers]
 
     def _round_numbers(self) -> list[float]:
         if not self.log:
@@ -57,27 +57,27 @@ class Scale:
 
     def _place(self, value: Any) -> float:
         if self.choices:
-            return (self.choices.index(shown(value)) + 0.5) / len(self.choices)
+            return (self.choices.index(setting(value)) + 0.5) / len(self.choices)
         return (self._scaled(value) - self.low) / (self.high - self.low) if self.high > self.low else 0.5
 
     def _scaled(self, value: float) -> float:
         return math.log10(value) if self.log else float(value)
 
 
-def scales(sweep: Sweep, trials: list[Trial], keys: list[str]) -> list[Scale]:
+def scales(sweep: SweepResult, trials: list[Trial], keys: list[str]) -> list[Scale]:
     """Return an axis for each of the options, and one for each objective."""
     found = []
     for key in keys:
         space: Any = sweep.space(key)
         if isinstance(space, CategoricalDistribution):
-            names = [shown(trial.settings[key]) if key in trial.settings else None for trial in trials]
+            names = [setting(trial.settings[key]) if key in trial.settings else None for trial in trials]
             found.append(Scale(key, names, [str(choice) for choice in space.choices]))
         else:
             found.append(Scale(key, [trial.settings.get(key) for trial in trials], log=space.log))
     return found + [Scale(name, [t.values[place] for t in trials]) for place, name in enumerate(sweep.objectives)]
 
 
-def draw_lines(axis: Axes, sweep: Sweep, trials: list[Trial], axes: list[Scale]) -> None:
+def draw_lines(axis: Axes, sweep: SweepResult, trials: list[Trial], axes: list[Scale]) -> None:
     """Draw the axes, and the lines: the better the darker, and the best on top."""
     best = sweep.front if len(sweep.objectives) > 1 else {trial.number for trial in sweep.ranked()[:1]}
     mode = next(iter(sweep.objectives.values()))
@@ -102,10 +102,6 @@ def draw_lines(axis: Axes, sweep: Sweep, trials: list[Trial], axes: list[Scale])
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
     axis.set_xlim(-0.25, len(axes) - 0.45)
-
-
-def _brief(value: float) -> str:
-    return np.format_float_scientific(value, 2, trim="-", exp_digits=1) if 0 < abs(value) < 1e-3 else f"{value:.6g}"
 
 
 def _fold(name: str) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ..reports.style import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, cut, figure_at
+from ..digits import metric
+from ..style import BLUE, COLORS, GRAY, ORANGE, PALE, cut, figure_at
 from .importances import BEST, importances
 from .parallel_coordinates import draw_lines, scales
-from .trials import Sweep, Trial, number
+from .trials import SweepResult, Trial
 
 FEW = 10  # complete trials, below which importances say little
 MOST_AXES = 8  # options that have an axis of their own
@@ -23,13 +24,13 @@ class NothingToDrawError(Exception):
     """There is no picture, and this is why."""
 
 
-def draw(sweep: Sweep) -> tuple[list[str], list[str]]:
+def draw(sweep: SweepResult) -> tuple[list[str], list[str]]:
     """Draw what can be drawn into the sweep's folder.
 
     Returns:
         The names of the pictures, and a line for each that is left out.
     """
-    pictures: dict[str, Callable[[Sweep], None]] = {
+    pictures: dict[str, Callable[[SweepResult], None]] = {
         "pareto.png": _draw_front,
         "history.png": _draw_history,
         "importances.png": _draw_importances,
@@ -50,7 +51,7 @@ def draw(sweep: Sweep) -> tuple[list[str], list[str]]:
     return drawn, left_out
 
 
-def _draw_history(sweep: Sweep) -> None:
+def _draw_history(sweep: SweepResult) -> None:
     """Draw what each trial reached, and the best so far."""
     count = len(sweep.objectives)
     with figure_at(sweep.folder / "history.png", (7.4, 0.5 + 2.4 * count)) as figure:
@@ -62,7 +63,7 @@ def _draw_history(sweep: Sweep) -> None:
         axes[-1].set_xlabel("trial")
 
 
-def _draw_history_of(axis: Axes, sweep: Sweep, place: int) -> None:
+def _draw_history_of(axis: Axes, sweep: SweepResult, place: int) -> None:
     trials = _finite(sweep)
     better = max if list(sweep.objectives.values())[place] == "max" else min
     numbers, values = [trial.number for trial in trials], [trial.values[place] for trial in trials]
@@ -72,19 +73,19 @@ def _draw_history_of(axis: Axes, sweep: Sweep, place: int) -> None:
     pruned = [trial for trial in sweep.trials if trial.state == "pruned" and trial.reached is not None]
     if pruned and len(sweep.objectives) == 1:
         reached = [trial.number for trial in pruned], [float(trial.reached or 0) for trial in pruned]
-        axis.plot(*reached, "o", color=GREY, markerfacecolor="white", label="pruned: the last value")
+        axis.plot(*reached, "o", color=GRAY, markerfacecolor="white", label="pruned: the last value")
     if failed := [trial.number for trial in sweep.failed]:
         transform = axis.get_xaxis_transform()  # along the lower edge
         axis.plot(failed, [0.03] * len(failed), "x", color="black", transform=transform, label="failed")
     top = better(trials, key=lambda trial: trial.values[place])
     axis.plot(top.number, top.values[place], "*", color="black", markersize=10, zorder=5)
-    axis.set_title(f"best {number(top.values[place])}, trial {top.number} (*)")
+    axis.set_title(f"best {metric(top.values[place])}, trial {top.number} (*)")
     axis.xaxis.set_major_locator(MaxNLocator(12, integer=True))
     axis.set_xlim(-0.5, len(sweep.trials) - 0.5)
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
 
 
-def _draw_importances(sweep: Sweep) -> None:
+def _draw_importances(sweep: SweepResult) -> None:
     """Draw how much each option matters, for each objective."""
     if len(sweep.varied()) < 2:
         raise NothingToDrawError("fewer than two options vary")
@@ -99,9 +100,7 @@ def _draw_importances(sweep: Sweep) -> None:
     height = 1.0 + (0.14 + 0.18 * len(found)) * len(keys)
     with figure_at(sweep.folder / "importances.png", (width, height)) as figure:
         axis = figure.add_subplot()
-        for place, ((name, shares), color) in enumerate(
-            zip(found.items(), (BLUE, ORANGE, GREEN, PURPLE, GREY), strict=False)
-        ):
+        for place, ((name, shares), color) in enumerate(zip(found.items(), COLORS, strict=False)):
             values = [shares.get(key, 0) for key in keys]
             middle = [row + 0.8 * ((place + 0.5) / len(found) - 0.5) for row in range(len(keys))]
             bars = axis.barh(middle, values, 0.72 / len(found), color=color, label=name, alpha=0.4 if warning else 1)
@@ -118,7 +117,7 @@ def _draw_importances(sweep: Sweep) -> None:
             axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
 
 
-def _draw_parallel(sweep: Sweep) -> None:
+def _draw_parallel(sweep: SweepResult) -> None:
     """Draw each complete trial as a line through its settings to what it reached."""
     trials, keys = _finite(sweep), sweep.varied()
     if not keys:
@@ -135,7 +134,7 @@ def _draw_parallel(sweep: Sweep) -> None:
         draw_lines(figure.add_subplot(), sweep, trials, axes)
 
 
-def _draw_front(sweep: Sweep) -> None:
+def _draw_front(sweep: SweepResult) -> None:
     """Draw each pair of objectives, with the trials that no other one beats in all of them."""
     trials, objectives = _finite(sweep), list(sweep.objectives.items())
     front = [trial for trial in trials if trial.number in sweep.front]
@@ -167,9 +166,9 @@ def _wanted(name: str, mode: str) -> str:
     return f"{cut(name, LONGEST)} ({'larger' if mode == 'max' else 'smaller'} is better)"
 
 
-def _finite(sweep: Sweep) -> list[Trial]:
+def _finite(sweep: SweepResult) -> list[Trial]:
     return [trial for trial in sweep.complete if all(map(math.isfinite, trial.values))]
 
 
-def _differs(sweep: Sweep, place: int) -> bool:
+def _differs(sweep: SweepResult, place: int) -> bool:
     return len({trial.values[place] for trial in _finite(sweep)}) > 1

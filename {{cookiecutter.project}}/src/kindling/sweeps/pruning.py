@@ -1,3 +1,5 @@
+"""A trial of a search ends early when others had got further by then."""
+
 import logging
 from pathlib import Path
 from typing import Any
@@ -5,6 +7,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ..errors import Pruned
+from ..digits import metric
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ class Pruning(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._trial = None
         if trainer.is_global_zero and (self.folder.parent / "sweep.yaml").is_file():
-            from .study import running_trial  # here, as other runs do without Optuna
+            from .storage import running_trial  # here, as other runs do without Optuna
 
             self._trial = running_trial(self.folder)
 
@@ -51,4 +54,4 @@ class Pruning(Callback):
         self._trial.report(float(value), validations)  # again, if the run was resumed: the first report stays
         if not self._trial.should_prune():
             return ""
-        return f"{self.monitor} {float(value):.4f} is hopeless beside other trials"
+        return f"{self.monitor} {metric(float(value))} is hopeless beside other trials"

@@ -11,11 +11,10 @@ from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ..errors import UsageError
-from ..overrides import key
+from ..overrides import option_name
+from ..runs.settings import PRESENTATION
 
-OF_THE_SWEEP = ("sweep", "sampler", "pruner", "launcher")  # groups that say how to search, not what to run
-# What says where things go and how they are shown: the same search may go on with others.
-BESIDE = ("paths", "logger", "account", "tags", "group", "job_type", "name", "name_pattern", "hydra")
+HOW = ("sweep", "sampler", "pruner", "launcher")  # groups that say how to search, not what to run
 
 
 @dataclass
@@ -66,15 +65,15 @@ def read_space(space: Any, arguments: list[str]) -> Space:
     given = OmegaConf.to_container(space) if space else {}
     assert isinstance(given, dict)
     lines = [f"{name!s}={_text(value)}" for name, value in given.items()]
-    lines = [line for line in lines if key(line) not in {key(argument) for argument in arguments}]
+    lines = [line for line in lines if option_name(line) not in {option_name(argument) for argument in arguments}]
     parsed = OverridesParser.create().parse_overrides([*lines, *arguments])
     found = Space({}, {})
     for override in parsed:
         name, line = override.get_key_element(), str(override.input_line)
         if override.is_sweep_override():
             found.varied[name] = override
-        elif not _says_how(override) and key(line) != "paths.run":
-            found.fixed[key(line)] = line
+        elif not _says_how(override) and option_name(line) != "paths.run":
+            found.fixed[option_name(line)] = line
     return found
 
 
@@ -134,8 +133,9 @@ def _text(value: Any) -> str:
 
 def _says_how(override: Override) -> bool:
     group = override.key_or_group.partition(".")[0].partition("/")[0]
-    return group in OF_THE_SWEEP or override.key_or_group.startswith(("hydra.sweep", "hydra/", "hydra.launcher"))
+    return group in HOW or override.key_or_group.startswith(("hydra.sweep", "hydra/", "hydra.launcher"))
 
 
 def _counts(name: str) -> bool:
-    return name.partition(".")[0].partition("@")[0] not in BESIDE
+    """Whether an option makes another search; where things go and how they are shown does not."""
+    return name.partition(".")[0].partition("@")[0] not in (*PRESENTATION, "paths")

@@ -1,4 +1,4 @@
-"""A sweep whose jobs have processes of their own: a search, or a multirun with a launcher."""
+"""A sweep that a process takes part in: its jobs, its folder and its report."""
 
 import json
 import logging
@@ -7,66 +7,31 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
+from filelock import FileLock
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UsageError, short
-from ..overrides import key
-from ..runs.folder import claim, outer_rank, remove_run
-
-if TYPE_CHECKING:
-    from .jobs import Jobs
-    from .space import Space
+from ..exits import HYDRA_ERRORS, exit_code
+from ..files import new_file
+from ..digits import counted
+from ..overrides import option_name, quote
+from ..runs.read import read_yaml
+from .jobs import Jobs, Listed, shared_step
+from .launchers.local import Local, be_job
+from .launchers.worker import Work
+from .space import Space, differences
 
 log = logging.getLogger(__name__)
 
 ABOUT = "sweep.yaml"  # what the sweep is, in its folder
 FOLLOW = 600  # seconds in which the first of several processes has to find a job
-
-
-def run_sweep(file: Path, arguments: list[str]) -> int | None:
-    """Run the sweep of a command line and return the exit code; None if it is a plain multirun, which is Hydra's.
-
-    Args:
-        file: The command.
-        arguments: Its command line.
-
-    Raises:
-        UsageError: There is something wrong with the space, the folder or the launcher.
-    """
-    from ..cli.check import check_arguments
-    from ..overrides import is_override
-    from .space import read_space
-
-    overrides = [argument for argument in arguments if is_override(argument)]
-    flags = [argument for argument in arguments if argument not in (*overrides, "-m", "--multirun")]
-    cfg = _compose(file, flags, [override for override in overrides if not _is_sweep(override)])
-    search, launcher = cfg.get("sweep"), cfg.get("launcher")
-    if search and "space" not in search:
-        raise UsageError("sampler and pruner are for a search; add sweep=search, or another of configs/sweep")
-    if not search and not launcher:
-        read_space(None, overrides).grid()  # which refuses ranges
-        if outer_rank() is not None:
-            raise UsageError("-m: a sweep starts its processes itself; start it without torchrun or srun")
-        return None
-    space = read_space(search.space if search else None, overrides)
-    check_arguments(file, ["-m", *space.fixed.values(), *(str(o.input_line) for o in space.varied.values())])
-    folder, is_new = _folder(cfg, overrides)
-    _log_to(folder)
-    sweep = Sweep(file, [flag for flag in flags if flag != "--config-name=rerun"], overrides, cfg, space, folder)
-    if outer_rank():
-        return sweep.follow()
-    try:
-        return sweep.run()
-    except (UsageError, HydraException):  # a mistake, which nothing has been submitted with
-        if is_new and not any(path.name.isdigit() for path in folder.iterdir()):  # it has not begun
-            remove_run(folder)
-        raise
+SHARED = ("trainer", "task", "data", "model")  # parts of the configuration whose code all jobs import
 
 
 class Sweep:
@@ -82,7 +47,7 @@ class Sweep:
     """
 
     def __init__(
-        self, file: Path, flags: list[str], overrides: list[str], cfg: DictConfig, space: "Space", folder: Path
+        self, file: Path, flags: list[str], overrides: list[str], cfg: DictConfig, space: Space, folder: Path
     ) -> None:
         self.file = file
         self.flags = flags
@@ -95,13 +60,8 @@ class Sweep:
 
     def run(self) -> int:
         """Do what is left of the sweep, report, and return the exit code."""
-        from hydra.utils import instantiate
-
-        from .launchers.local import Local
-        from .launchers.worker import Work
-
         objectives = self._objectives() if self.search else {}
-        self._note_or_compare(objectives)
+        self._write_or_compare(objectives)
         jobs = self._jobs(objectives)
         launcher = instantiate(self.cfg.launcher) if self.cfg.get("launcher") else Local(workers=1)
         left = jobs.left()
@@ -114,17 +74,20 @@ class Sweep:
             return jobs.left()
 
         nodes, processes, gpus = _devices(self.cfg)
-        work = Work(self._worker(), left, self.folder, nodes, processes, gpus, watch, jobs, self.file, self.flags)
-        os.environ.pop("HYDRA_FULL_ERROR", None)  # which `command` has set, and workers are to set themselves
+        shared = [target for part in SHARED if part not in self.space.varied for target in _targets(self.cfg.get(part))]
+        work = Work(
+            self._worker(), left, self.folder, nodes, processes, gpus, watch, jobs, self.file, self.flags, shared
+        )
+        os.environ.pop(HYDRA_ERRORS, None)  # which `command` has set, and workers are to set themselves
         number = (launcher.launch(work) or 0) if left else 0
         watch()
         if self.joins:
-            return 128 + number if number else 0
+            return exit_code(number) if number else 0
         if number:
             again = shlex.join(["python", self.file.name, *self.flags, "-m", *self._again()])
             by = signal.Signals(number).name
             log.info("Interrupted by %s, with %d jobs left; go on with: %s", by, jobs.left(), again)
-            return 128 + number
+            return exit_code(number)
         code = self._report(jobs, objectives)
         if idle := jobs.idle():
             log.warning("Not done: %d of the jobs; the same command goes on", idle)
@@ -132,9 +95,6 @@ class Sweep:
 
     def follow(self) -> int:
         """Be one of several processes of a job that the first of them takes."""
-        from .jobs import shared_step
-        from .launchers.local import be_job
-
         step = self.folder / ".locks" / shared_step()
         end = time.monotonic() + FOLLOW
         while time.monotonic() < end:
@@ -145,18 +105,17 @@ class Sweep:
             time.sleep(0.2)
         raise UsageError(f"{short(self.folder)}: the first process of this job has found no job in {FOLLOW} seconds")
 
-    def _jobs(self, objectives: dict[str, str]) -> "Jobs":
+    def _jobs(self, objectives: dict[str, str]) -> Jobs:
         if self.search:
-            from .study import Study
+            from .search import Search  # here, as other sweeps do without Optuna
 
-            return Study(self.folder, self.space, self.search, objectives, self.cfg.seed)
-        from .jobs import Listed
-
+            return Search(self.folder, self.space, self.search, objectives, self.cfg.seed)
         return Listed(self.folder, self.space.grid(), again=not self.joins)
 
     def _objectives(self) -> dict[str, str]:
         given = self.search.objectives
-        objectives: Any = OmegaConf.to_container(given) if given else {self.cfg.monitor: self.cfg.mode}
+        found: Any = OmegaConf.to_container(given) if given else {self.cfg.monitor: self.cfg.mode}
+        objectives: dict[str, str] = found
         for name, mode in objectives.items():
             if mode not in ("min", "max"):
                 raise UsageError(f"sweep.objectives: {name}: {mode}: choose from max, min")
@@ -164,17 +123,12 @@ class Sweep:
                 raise UsageError(f"sweep.objectives: {name}: a search would fit the test split; use val/{name[5:]}")
         return objectives
 
-    def _note_or_compare(self, objectives: dict[str, str]) -> None:
+    def _write_or_compare(self, objectives: dict[str, str]) -> None:
         """Write down what this sweep is, or see whether it is the one that was begun.
 
         Raises:
             UsageError: It is another one.
         """
-        from filelock import FileLock
-
-        from ..files import new_file
-        from .space import differences
-
         about: dict[str, Any] = {"command": shlex.join([self.file.name, "-m", *self.overrides])}
         about |= {"space": self.space.describe(), "objectives": objectives}
         if self.search:
@@ -184,87 +138,59 @@ class Sweep:
         file = self.folder / ABOUT
         (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".locks" / "all"):
-            if file.is_file():
-                old = yaml.safe_load(file.read_text(encoding="utf-8"))
-                others = differences(old["objectives"], objectives)
-                changed = [*differences(old["space"], about["space"]), *others]
-                if changed and (others or not self.search or self.search.changed != "accept"):
-                    remedy = "choose another folder with paths.run=<folder>"
-                    if self.search:
-                        remedy = "begin another with sweep.name=<name>"
-                        remedy += ", or go on all the same with sweep.changed=accept" * (not others)
-                    raise UsageError(
-                        f"{short(self.folder)} is a sweep of another space ({'; '.join(changed)}); {remedy}"
-                    )
+            if old := read_yaml(file):
+                self._compare(old, about)
             with new_file(file) as new:
                 new.write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
-    def _announce(self, jobs: "Jobs", left: int) -> None:
-        log.info(
-            "Sweep: %s, %s", short(self.folder), f"{left} job{'s' * (left != 1)} to do" if left else "all jobs are done"
-        )
+    def _compare(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        others = differences(old["objectives"], new["objectives"])
+        changed = [*differences(old["space"], new["space"]), *others]
+        if not changed or (not others and self.search and self.search.changed == "accept"):
+            return
+        remedy = "choose another folder with paths.run=<folder>"
+        if self.search:
+            remedy = "begin another with sweep.name=<name>"
+            remedy += ", or go on all the same with sweep.changed=accept" * (not others)
+        raise UsageError(f"{short(self.folder)} is a sweep of another space ({'; '.join(changed)}); {remedy}")
+
+    def _announce(self, jobs: Jobs, left: int) -> None:
+        log.info("Sweep: %s, %s", short(self.folder), f"{counted(left, 'job')} to do" if left else "all jobs are done")
         if not left and self.search:
             log.info("sweep.trials=<more> goes on with it, sweep.name=<name> begins another")
 
     def _worker(self) -> list[str]:
         """Return the command line of a process that does one job of this sweep."""
-        from ..overrides import quote
-
-        own = [line for line in self.overrides if key(line) not in ("launcher", "paths.run")]
-        own = [line for line in own if not key(line).startswith("launcher.")]
+        own = [line for line in self.overrides if option_name(line) not in ("launcher", "paths.run")]
+        own = [line for line in own if not option_name(line).startswith("launcher.")]
         one = [f"paths.run={quote(self.folder)}", "launcher=local", "launcher.workers=1", "launcher.jobs=1"]
         return [sys.executable, str(self.file), *self.flags, "-m", *own, *one]
 
     def _again(self) -> list[str]:
-        given = any(key(line) == "paths.run" for line in self.overrides)
+        given = any(option_name(line) == "paths.run" for line in self.overrides)
         return [*self.overrides, *([] if given or self.search else [f"paths.run={short(self.folder)}"])]
 
-    def _report(self, jobs: "Jobs", objectives: dict[str, str]) -> int:
+    def _report(self, jobs: Jobs, objectives: dict[str, str]) -> int:
         if not self.search:
-            from .table import report as report_listed
+            from .table import report_jobs
 
-            return int(bool(report_listed(self.folder)))
-        from .finish import report
-        from .study import Study
+            return int(bool(report_jobs(self.folder)))
+        from .finish import report_search
+        from .search import Search
 
-        assert isinstance(jobs, Study)
+        assert isinstance(jobs, Search)
         experiment = Path(self.search.experiments, f"best_of_{self.folder.name}.yaml")
-        failed = report(self.folder, jobs.study, objectives, list(self.space.fixed.values()), experiment)
+        failed = report_search(self.folder, jobs.study, objectives, list(self.space.fixed.values()), experiment)
         return int(bool(failed))
 
 
-def _compose(file: Path, flags: list[str], overrides: list[str]) -> DictConfig:
-    name, more = file.stem, list[str]()
-    for flag, value in zip(flags, [*flags[1:], ""], strict=False):
-        option, _, attached = flag.partition("=")
-        if option in ("--config-name", "-cn"):
-            name = attached or value
-        if option in ("--config-dir", "-cd"):
-            more = [f"hydra.searchpath=[{Path(attached or value).absolute().as_uri()}]"]
-    with initialize_config_dir(version_base="1.3", config_dir=str(file.parent / "configs")):
-        return compose(name, [*overrides, *more], return_hydra_config=True)
-
-
-def _is_sweep(override: str) -> bool:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    return OverridesParser.create().parse_override(override).is_sweep_override()
-
-
-def _folder(cfg: DictConfig, overrides: list[str]) -> tuple[Path, bool]:
-    """Return the sweep's folder, and whether it was made just now.
-
-    A search is known by its name, and goes on under it; a multirun gets a new folder.
-    """
-    if any(key(line) == "paths.run" for line in overrides):
-        folder = Path(cfg.paths.run).absolute()
-    elif cfg.get("sweep"):
-        folder = Path(cfg.paths.runs).absolute() / "sweeps" / str(cfg.sweep.name or cfg.hydra.runtime.choices["sweep"])
-    else:
-        return claim(Path(cfg.paths.run).absolute()), True
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder, is_new
+def _targets(config: Any) -> Iterator[str]:
+    """Yield the names of what a configuration has built, but for what it takes from elsewhere."""
+    if isinstance(config, DictConfig):
+        for name in map(str, config):
+            if not (OmegaConf.is_interpolation(config, name) or OmegaConf.is_missing(config, name)):
+                value = config[name]
+                yield from [value] if name == "_target_" else _targets(value)
 
 
 def _devices(cfg: DictConfig) -> tuple[int, int, int]:
@@ -280,15 +206,3 @@ def _count_gpus() -> int:
     from torch import cuda
 
     return cuda.device_count()  # not `is_available`, after which no forked process could use one
-
-
-def _log_to(folder: Path) -> None:
-    """Say on the screen, and in a file, what happens to the sweep."""
-    root = logging.getLogger()
-    if not root.handlers:
-        screen, kept = logging.StreamHandler(), logging.FileHandler(folder / "sweep.log", encoding="utf-8", delay=True)
-        screen.setFormatter(logging.Formatter("%(message)s"))
-        kept.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        root.addHandler(screen)
-        root.addHandler(kept)
-        root.setLevel(logging.INFO)

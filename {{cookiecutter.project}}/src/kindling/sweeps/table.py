@@ -3,26 +3,24 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from ..compare.rows import compare
-from ..compare.tables import section_cells, to_screen, write_csv
+from ..compare.tables import section_cells, write_runs
 from ..errors import short
-from ..runs.read import read_run
+from ..runs.run import read_run
+from ..tables import print_table
 
 
-def report(folder: Path) -> int:
+def report_jobs(folder: Path) -> int:
     """Print the table over the jobs in a sweep's folder, write `results.csv`, and return how many jobs failed."""
     jobs = sorted((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
     runs = [read_run(job) for job in jobs]
     sections = compare(runs)
-    write_csv(folder / "results.csv", sections, job=True)
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    write_runs(folder / "results.csv", sections, job=True)
     for section in sections:
         if len(sections) > 1:
             print(f"\n{section.title}")
         metrics = list(dict.fromkeys(name for row in section.rows for name in section.metrics_of(row)))
-        console.print(to_screen(section_cells(section, metrics, runs="jobs", numbered=False)))
+        print_table(section_cells(section, metrics, runs="jobs", numbered=False))
     print(f"Each job: {short(folder / 'results.csv')}")
     print(f"More than chance? python compare.py {short(folder)}")
     failed = [run for run in runs if run.status == "failed"]

@@ -1,6 +1,5 @@
 """What a sweep has tried, as its study and the folders of its jobs tell."""
 
-import json
 import math
 import re
 from collections import Counter
@@ -12,7 +11,8 @@ from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ..runs.read import read_json
+from ..digits import setting
+from ..runs.read import read_metrics
 
 STATES = {"FAIL": "failed"}  # the others are called as Optuna calls them
 
@@ -28,7 +28,7 @@ class Trial:
         settings: What it tried: options and their values.
         spaces: From where each value was taken.
         values: What it reached in each objective; none unless it is complete.
-        reached: The last value that it told on the way.
+        reached: The last value that it reported on the way.
         metrics: Of its best checkpoint.
         seconds: The time it took, over all attempts.
         attempts: How often it was started; None if nobody counted.
@@ -55,12 +55,12 @@ class Trial:
 
 
 @dataclass
-class Sweep:
+class SweepResult:
     """All trials of a sweep.
 
     Args:
         folder: The sweep's, in which each trial has one.
-        objectives: The metrics that are optimised, and whether "min" or "max" is wanted.
+        objectives: The metrics that are optimized, and whether "min" or "max" is wanted.
         trials: In the order of their numbers.
         front: Numbers of those that no other trial beats in every objective; of one objective the best.
         command: What the user called.
@@ -87,7 +87,7 @@ class Sweep:
 
     def varied(self) -> list[str]:
         """Return the options in which the complete trials differ."""
-        return [key for key in self.keys if len({shown(trial.settings.get(key)) for trial in self.complete}) > 1]
+        return [key for key in self.keys if len({setting(trial.settings.get(key)) for trial in self.complete}) > 1]
 
     def ranked(self) -> list[Trial]:
         """Return the trials from the best to the worst: the front, the other complete ones, then those that tell less.
@@ -112,52 +112,36 @@ class Sweep:
         states = ("complete", "pruned", "failed", "running", "waiting")
         return ", ".join(f"{count[state]} {state}" for state in states if count[state] or state == "complete")
 
-    def space(self, key: str) -> BaseDistribution:
+    def space(self, name: str) -> BaseDistribution:
         """Return from where the trials' values of an option were taken, also if that was changed on the way.
 
-        Choices are what `shown` makes of them.
+        Choices are what `digits.setting` makes of them.
         """
-        spaces = [trial.spaces[key] for trial in self.trials if key in trial.spaces]
+        spaces = [trial.spaces[name] for trial in self.trials if name in trial.spaces]
         numeric: list[Any] = [space for space in spaces if not isinstance(space, CategoricalDistribution)]
         if len(numeric) == len(spaces):
             low, high = min(space.low for space in numeric), max(space.high for space in numeric)
             return FloatDistribution(low, high, log=all(space.log for space in numeric))
-        choices = {shown(value) for space in spaces for value in getattr(space, "choices", ())}
-        choices |= {shown(trial.settings[key]) for trial in self.trials if key in trial.settings}
+        choices = {setting(value) for space in spaces for value in getattr(space, "choices", ())}
+        choices |= {setting(trial.settings[name]) for trial in self.trials if name in trial.settings}
         ordered = sorted(choices, key=_in_order)
         return CategoricalDistribution(ordered)
 
 
-def read_sweep(folder: Path, study: Study, objectives: dict[str, str], command: str) -> Sweep:
+def read_sweep(folder: Path, study: Study, objectives: dict[str, str], command: str) -> SweepResult:
     """Return what the study and the folders in the sweep's folder tell."""
     found = study.get_trials(deepcopy=False)
     front = {trial.number for trial in study.best_trials} if any(_complete(trial) for trial in found) else set()
-    return Sweep(folder, objectives, [_read(folder, trial) for trial in found], front, command)
+    return SweepResult(folder, objectives, [_read(folder, trial) for trial in found], front, command)
 
 
-def option(key: str) -> str:
+def option(parameter: str) -> str:
     """Return the option that a parameter of the study sets; a changed space gives it a new name, as optimizer.lr~2."""
-    return re.sub(r"~\d+$", "", key)
-
-
-def shown(value: Any) -> str:
-    """Return a value as a person reads it, and as the command line takes it."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def number(value: float | None) -> str:
-    """Return a metric as a person reads it."""
-    if value is None:
-        return "-"
-    if float(value).is_integer() and abs(value) >= 1e4:  # parameters, say
-        return f"{value:,.0f}"
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
+    return re.sub(r"~\d+$", "", parameter)
 
 
 def _read(folder: Path, trial: FrozenTrial) -> Trial:
-    told, duration = trial.user_attrs, trial.duration
+    attributes, duration = trial.user_attrs, trial.duration
     return Trial(
         number=trial.number,
         state=STATES.get(trial.state.name, trial.state.name.lower()),
@@ -166,11 +150,11 @@ def _read(folder: Path, trial: FrozenTrial) -> Trial:
         spaces={option(key): space for key, space in trial.distributions.items()},
         values=trial.values if _complete(trial) else [],
         reached=trial.intermediate_values[trial.last_step] if trial.last_step is not None else None,
-        metrics=read_json(folder / str(trial.number) / "metrics.json"),
-        seconds=told.get("seconds") or (duration.total_seconds() if duration else math.nan),
-        attempts=told.get("attempts"),
+        metrics=read_metrics(folder / str(trial.number)),
+        seconds=attributes.get("seconds") or (duration.total_seconds() if duration else math.nan),
+        attempts=attributes.get("attempts"),
         started=trial.datetime_start.isoformat(timespec="seconds") if trial.datetime_start else "",
-        error=" ".join(str(told.get("error", "")).split()),
+        error=" ".join(str(attributes.get("error", "")).split()),
     )
 
 

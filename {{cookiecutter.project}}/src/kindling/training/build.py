@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveragi
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from ..checkpoints.load import find_checkpoint, load_data, load_task, load_weights
+from ..errors import UsageError
 from ..runs.console import describe, describe_resumed, write_metrics
 from ..runs.rerun import describe_rerun
 from . import preflight
@@ -22,7 +23,10 @@ def build(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Traine
         UsageError: They do not fit, or what they begin with does not.
     """
     trainer = instantiate(cfg.trainer)
-    seed_everything(cfg.seed, workers=True, verbose=False)
+    try:
+        seed_everything(cfg.seed, workers=True, verbose=False)
+    except ValueError as error:
+        raise UsageError(f"seed={cfg.seed}: {error}") from None
     data = instantiate(cfg.data)
     task = instantiate(cfg.task)
     if cfg.init:

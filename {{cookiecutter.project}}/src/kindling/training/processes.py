@@ -29,10 +29,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import Interrupted, ProcessFailed, Pruned, UsageError
+from ..exits import PROCESS, describe_code, stopping_signals
 from ..project import SOURCE
 from ..runs.end import end_job
 
-FOLDER = "PROCESS_FOLDER"  # variable of a process that was started here: where its config is, and its end is told
 PATIENCE = 3.0  # seconds that the others have to end by themselves when one has failed
 
 
@@ -108,7 +108,7 @@ def run_processes(cfg: DictConfig, trainer: Any) -> None:
         sys.stdout.flush()
         with _passing_on(started):
             for local in range(count):
-                own = {"LOCAL_RANK": str(local), "RANK": str(environment.node_rank() * count + local), FOLDER: folder}
+                own = {"LOCAL_RANK": str(local), "RANK": str(environment.node_rank() * count + local), PROCESS: folder}
                 # In a session of its own: Ctrl-C reaches it once, passed on from here.
                 process = subprocess.Popen(command, env=os.environ | shared | own, start_new_session=True)
                 started.append(process)
@@ -118,13 +118,18 @@ def run_processes(cfg: DictConfig, trainer: Any) -> None:
 
 def is_process() -> bool:
     """Whether this process was started by `run_processes`."""
-    return FOLDER in os.environ
+    return PROCESS in os.environ
 
 
-def be_process(main: Callable[[], Any]) -> None:
-    """Be one of several processes: call `main` with the config that all share."""
+def be_process(main: Callable[[], Any], explain: Callable[[BaseException], str | None]) -> None:
+    """Be one of several processes: call `main` with the config that all share.
+
+    Args:
+        main: The function of the command.
+        explain: Returns one line if an exception is a mistake of the user, else None.
+    """
     end_with_parent()
-    folder = Path(os.environ.pop(FOLDER))
+    folder = Path(os.environ.pop(PROCESS))
     content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     first = os.environ["RANK"] == "0"
     _configure_logging(content["logging"], first)
@@ -137,7 +142,7 @@ def be_process(main: Callable[[], Any]) -> None:
     except Pruned as pruned:
         end = {"kind": "pruned", "text": str(pruned)}
     except BaseException as error:
-        if line := _mistake(error):
+        if line := explain(error):
             end = {"kind": "mistake", "text": line}
         else:
             line = traceback.format_exception_only(error)[-1].strip()
@@ -189,7 +194,7 @@ def _tell_end(started: Sequence[subprocess.Popen[bytes]], folder: Path, ended_he
     dead = {rank: code for rank, code in codes.items() if code and not (ends and code == -signal.SIGABRT)}
     if dead and not any(end["kind"] == "interrupted" for end in ends):
         rank, code = next(iter(dead.items()))
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = f"was {describe_code(code)}" if code < 0 else f"ended with {describe_code(code)}"
         hint = "; was there enough memory?" if code == -signal.SIGKILL else ""
         raise ProcessFailed(f"process {rank} of {len(started)} {how}{hint}")
     for end in ends:
@@ -227,8 +232,7 @@ def _passing_on(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])
-    before = {number: signal.signal(number, pass_on) for number in numbers}
+    before = {number: signal.signal(number, pass_on) for number in stopping_signals()}
     try:
         yield
     finally:
@@ -246,9 +250,3 @@ def _configure_logging(settings: dict[str, Any], first: bool) -> None:
         settings = settings | {"root": {"level": "ERROR", "handlers": ["console"]}, "loggers": {}}
         settings["handlers"] = {"console": settings["handlers"]["console"]}
     logging.config.dictConfig(settings)
-
-
-def _mistake(error: BaseException) -> str | None:
-    from ..cli.mistakes import mistake
-
-    return mistake(error, Path(os.environ["PROJECT_ROOT"], Path(sys.argv[0]).name).resolve())

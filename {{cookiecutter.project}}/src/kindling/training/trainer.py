@@ -1,7 +1,5 @@
 """The Lightning trainer, counted in GPUs."""
 
-import logging
-import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -18,7 +16,8 @@ from ..checkpoints.io import CheckpointIO, read
 from ..checkpoints.last import LastCheckpoint
 from ..checkpoints.takeover import Takeover
 from ..errors import Interrupted, UsageError
-from ..runs.resume import position
+from ..runs.resume import describe_position
+from ..startup import prepare_training
 from .compiling import Compile
 from .logs import Logs
 from .position import Position
@@ -36,17 +35,7 @@ HOOKS_OF_A_STEP = (
     "on_train_batch_end",
 )
 
-# Which devices there are, where weights come from: `report.describe` and the commands say it in fewer words.
-logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # between Lightning 2.6 and torch 2.13
-warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")  # see evaluate_best
-warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it asks where to begin, see `Loader`
-warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of a run that is resumed
-warnings.filterwarnings("ignore", ".*`srun` command is available")  # one process needs none
-warnings.filterwarnings("ignore", ".*does not have many workers")  # nor gains from them, see configs/data/base
-warnings.filterwarnings("ignore", ".*all_gather is deprecated")  # between Lightning 2.6 and torch 2.13
-warnings.filterwarnings("ignore", ".*smaller than the logging interval")  # metrics of an epoch are logged all the same
+prepare_training()
 
 
 class NoProfiler(PassThroughProfiler):
@@ -87,9 +76,6 @@ def build_trainer(
         if options.get("accelerator") is None:
             _check_gpus(gpus)
     options = {name: value for name, value in options.items() if value is not None or name not in device}
-    # In half precision cuDNN makes a plan for every shape of attention, and batches of texts have hundreds of them: the
-    # first epoch of BERT took 31 s on an H200, and 2.9 s without.
-    torch.backends.cuda.enable_cudnn_sdp(False)
     options["profiler"] = options.get("profiler") or NoProfiler()
     if options["profiler"] in PROFILERS:  # into the run's folder, instead of a log that nobody reads
         folder = options.get("default_root_dir")
@@ -148,5 +134,5 @@ def fit(
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
     except Interrupted as interrupted:
-        return position(read(interrupted.checkpoint, mmap=True))
+        return describe_position(read(interrupted.checkpoint, mmap=True))
     return None

@@ -1,21 +1,23 @@
 """Jobs on this machine, several at a time, each in a process of its own and with GPUs of its own."""
 
-import importlib
 import logging
 import multiprocessing
 import os
+import pkgutil
 import runpy
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ...errors import JOB, UsageError
+from ...errors import UsageError
+from ...exits import HYDRA_ERRORS, JOB
+from ...startup import import_torchmetrics
 from ...training.processes import end_with_parent
 from ..jobs import Job, announce_job
 from .worker import Work, check_number
@@ -24,7 +26,6 @@ log = logging.getLogger(__name__)
 
 # Forked processes share what was imported once. On macOS, forking after an import of torch is not safe.
 METHOD = "fork" if sys.platform == "linux" else "spawn"
-IMPORTED = ("trainer", "tasks", "data.text", "report")
 PAUSE = 0.05  # seconds between two looks at the jobs
 
 
@@ -53,8 +54,8 @@ class Local:
         places = self._places(work.gpus)
         free, running = list(range(len(places))), dict[BaseProcess, tuple[Job, int]]()
         started, more = 0, True
-        _import_once()
-        with _told(running) as signals:
+        _import_once(work.shared)
+        with _passing_on(running) as signals:
             while True:
                 while free and more and not signals and (self.jobs is None or started < self.jobs):
                     job = work.jobs.take()
@@ -114,7 +115,7 @@ def be_job(file: Path, arguments: list[str], output: Path | None, environment: d
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     end_with_parent()
-    os.environ.pop("HYDRA_FULL_ERROR", None)  # which `command` has set, and the job is to set itself
+    os.environ.pop(HYDRA_ERRORS, None)  # which `command` has set, and the job is to set itself
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         stream = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -139,13 +140,13 @@ def _start(file: Path, arguments: list[str], output: Path | None, environment: d
     return process
 
 
-def _import_once() -> None:
+def _import_once(names: Sequence[str]) -> None:
+    """Import what the jobs will build; a name that is wrong is the job's to report."""
     if METHOD == "fork":
-        from ...startup import import_torchmetrics
-
         import_torchmetrics()
-        for name in IMPORTED:
-            importlib.import_module(f"..{name}", __package__)
+        for name in names:
+            with suppress(ImportError, AttributeError, ValueError):
+                pkgutil.resolve_name(name)
 
 
 def _visible_gpus() -> list[str]:
@@ -157,7 +158,7 @@ def _visible_gpus() -> list[str]:
 
 
 @contextmanager
-def _told(running: dict[BaseProcess, Any]) -> Iterator[list[int]]:
+def _passing_on(running: dict[BaseProcess, Any]) -> Iterator[list[int]]:
     """Pass signals on to the jobs, which save and end, and keep their numbers."""
     signals: list[int] = []
 

@@ -16,8 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import UsageError, short
+from ...exits import exit_code
+from ...digits import counted
 from ...project import SOURCE
-from .worker import Work, check_number, count, how_it_died, last_line, run_worker
+from ...startup import before_import
+from .worker import Work, check_number, how_it_died, last_line, run_worker
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +55,9 @@ class Ray:
         """Return when every worker has ended."""
         if work.nodes > 1:
             raise UsageError(f"trainer.num_nodes={work.nodes}: with launcher=ray a job runs on one node; use torchrun")
-        # All of this is read when Ray is imported. Nothing is sent to its makers.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        before_import("ray")
         if self.address is None and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
-            # A token for as long as this Ray runs; it would write one into the home folder.
+            # Read by the import, too: a token for as long as this Ray runs. It would write one into the home folder.
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         try:
             import ray
@@ -106,7 +108,7 @@ class Ray:
         for name, key, needed in (("CPU", "cpus_per_job", cpus), ("GPU", "gpus_per_job", gpus)):
             most = max((node.get(name, 0) for node in nodes), default=0)
             if needed > most:
-                line = f"launcher.{key}={needed:g}: no node of this Ray has more than {count(int(most), name)}"
+                line = f"launcher.{key}={needed:g}: no node of this Ray has more than {counted(int(most), name)}"
                 if self.address is None:
                     raise UsageError(line)
                 log.warning("%s; jobs wait for one that has", line)
@@ -118,7 +120,7 @@ class Ray:
         folder.mkdir(parents=True, exist_ok=True)
         known = len(list(folder.glob("*.log")))
         logs = [folder / f"{known + number}.log" for number in range(work.count)]
-        log.info("%s in Ray, logs in %s", count(work.count, "worker"), short(folder))
+        log.info("%s in Ray, logs in %s", counted(work.count, "worker"), short(folder))
         running: dict[Any, Path] = {}
         reasons: dict[str, list[Path]] = {}
         with _terminated_like_interrupted():
@@ -138,7 +140,7 @@ class Ray:
                         )
             finally:
                 if running:
-                    _stop(list(running), f"{count(len(running), 'worker')} {'is' if len(running) == 1 else 'are'}")
+                    _stop(list(running), f"{counted(len(running), 'worker')} {'is' if len(running) == 1 else 'are'}")
         work.watch()
         _tell(reasons)
 
@@ -193,7 +195,8 @@ def _outcome(task: Any) -> str:
     import ray
 
     try:
-        return ray.get(task)
+        reason: str = ray.get(task)
+        return reason
     except ray.exceptions.RayError as error:  # the node is gone, or has run out of memory
         return f"died, {str(error).splitlines()[0]}"
 
@@ -226,7 +229,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
         yield
     except SystemExit:
         if received:
-            sys.exit(128 + received[0])  # of which Ray makes a 1
+            sys.exit(exit_code(received[0]))  # of which Ray makes a 1
         raise
 
 
@@ -235,4 +238,6 @@ def _tell(reasons: dict[str, list[Path]]) -> None:
     for reason, files in reasons.items():
         if reason:
             line = last_line(files[0])
-            log.warning("%s %s%s", count(len(files), "worker"), reason, f": {line} ({short(files[0])})" if line else "")
+            log.warning(
+                "%s %s%s", counted(len(files), "worker"), reason, f": {line} ({short(files[0])})" if line else ""
+            )

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
+from ...exits import INTERRUPTED, describe_code
 
 if TYPE_CHECKING:
     from ..jobs import Jobs
 
 ENDED_WELL = (0, 1)  # of a worker: its job is done, or failed and that is on record
-INTERRUPTED = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # its job was saved and is to go on
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 LONGEST_LINE = 160  # of a log, in a message
 
@@ -37,6 +37,7 @@ class Work:
         jobs: The jobs themselves, for a launcher that needs no workers.
         file: The command of a job, to which `flags` and the job's own arguments are added.
         flags: Options of the command that all jobs share, such as --config-dir.
+        shared: Names of classes and functions that all jobs build, for a launcher that imports them once.
     """
 
     command: list[str]
@@ -49,6 +50,7 @@ class Work:
     jobs: "Jobs | None" = None
     file: Path = Path()
     flags: Sequence[str] = ()
+    shared: Sequence[str] = ()
 
 
 def run_worker(
@@ -92,10 +94,7 @@ def how_it_died(code: int) -> str:
     """Return what an exit code says, or nothing if the worker ended as workers do."""
     if code in ENDED_WELL or code in INTERRUPTED:
         return ""
-    number = -code if code < 0 else code - 128
-    if number in set(signal.Signals):
-        return f"killed by {signal.Signals(number).name}"
-    return f"exit code {code}"
+    return describe_code(code)
 
 
 def last_line(log: Path) -> str:
@@ -106,11 +105,6 @@ def last_line(log: Path) -> str:
         file.seek(max(0, log.stat().st_size - 10_000))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     return next((line[:LONGEST_LINE] for line in reversed(lines) if line), "")
-
-
-def count(number: int, name: str) -> str:
-    """Return a number of things, such as "2 workers"."""
-    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def check_number(name: str, value: object, least: int, optional: bool = False) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from ...reports.style import BLUE, GREY, ORANGE, figure_at
+from ...style import BLUE, GRAY, ORANGE, figure_at
 from .batch_size import NEARLY, Attempt
 
 SIZE = (5.6, 3.4)
@@ -20,7 +20,7 @@ def draw_learning_rates(
     with figure_at(path, SIZE) as figure:
         axis = figure.add_subplot()
         axis.set_title(f"learning rate {suggestion:g}: where the loss falls fastest")
-        axis.plot(rates, losses, ".", color=GREY, alpha=0.5, markeredgewidth=0, label="one step")
+        axis.plot(rates, losses, ".", color=GRAY, alpha=0.5, markeredgewidth=0, label="one step")
         axis.plot(rates, average, color=BLUE, label="average of near steps")
         axis.set_xscale("log")
         axis.set_xlabel("learning rate, rising with every step")

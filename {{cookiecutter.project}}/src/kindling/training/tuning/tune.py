@@ -14,7 +14,7 @@ from ...checkpoints.load import find_checkpoint, load_weights
 from ...data.module import DataModule
 from ...errors import UsageError
 from ...files import new_file
-from ...overrides import key
+from ...overrides import option_name
 from ...runs.folder import outer_rank
 from .. import preflight
 from ..module import Module
@@ -72,8 +72,8 @@ def tune(cfg: DictConfig) -> None:
 
 def as_if_given(overrides: Sequence[str], found: dict[str, Any]) -> list[str]:
     """Return the overrides with what was found in place of how to find it."""
-    kept = [o for o in overrides if key(o) not in found and key(o).partition(".")[0] != "tune"]
-    added = {key(override) for override in overrides if override.startswith("+")}  # and so it has to be again
+    kept = [o for o in overrides if option_name(o) not in found and option_name(o).partition(".")[0] != "tune"]
+    added = {option_name(override) for override in overrides if override.startswith("+")}  # and so it has to be again
     return [*kept, *(f"{'+' * (option in added)}{option}={value}" for option, value in found.items())]
 
 

@@ -1,6 +1,5 @@
-"""Paper and colours of all pictures, for which nothing has to wait for torch."""
+"""Paper and colors of all pictures, for which nothing has to wait for torch. Matplotlib takes most of a second."""
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,16 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..files import new_file
+from .files import new_file
+from .startup import quiet
 
-# Colours that the colour-blind can tell apart (Okabe and Ito).
-BLUE, ORANGE, GREEN, PURPLE, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666", "#b8b8b8"
+# Colors that the color-blind can tell apart (Okabe and Ito, and a brown), in the order in which lines get them.
+BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, BROWN, BLACK = COLORS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C6D31", "#000000"),
+)
+GRAY, PALE = "#666666", "#b8b8b8"
+# Lines differ in their dashes, too.
+LINES = tuple(zip(COLORS, ("-", "--", "-.", ":", "-", "--", "-.", ":"), strict=True))
 STYLE: Any = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -35,7 +40,7 @@ STYLE: Any = {
     "ytick.labelsize": 8,
 }
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it makes a list of the fonts, at its first use
+quiet("matplotlib")
 
 
 @contextmanager
@@ -52,7 +57,7 @@ def figure_at(
         canvas = FigureCanvasAgg(figure)
         yield figure
         with new_file(path) as new:
-            canvas.print_png(new, metadata=metadata)  # `savefig` draws all twice
+            canvas.print_png(new, metadata=metadata)  # type: ignore[no-untyped-call] # `savefig` draws all twice
 
 
 def cut(text: str, length: int) -> str:

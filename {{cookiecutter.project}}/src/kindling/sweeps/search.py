@@ -6,29 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.storages.journal import JournalFileBackend, JournalStorage
-from optuna.storages.journal._file import BaseJournalFileLock
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from ..errors import PRUNED, UsageError
+from ..errors import UsageError
+from ..exits import INTERRUPTED, PRUNED
+from ..digits import metric, setting
 from ..seeding import seed_from
-from .jobs import INTERRUPTED, Job, Jobs, read_metrics
+from .jobs import Job, Jobs, read_numbers
 from .lock import Lock
-from .space import Space
-from .trials import number, option, shown
+from .space import Space, values_of
+from .storage import open_study
+from .trials import option
 
 log = logging.getLogger(__name__)
 
-FILE = "study.log"  # the journal, in the sweep's folder
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-class Study(Jobs):
+class Search(Jobs):
     """The trials of a search.
 
     What the sampler suggests depends on the seed, the trial's number and what is known by then: a sweep that was
@@ -38,7 +36,7 @@ class Study(Jobs):
         folder: The sweep's.
         space: What it tries.
         settings: The node `sweep` of the configuration.
-        objectives: The metrics to optimise, and whether "min" or "max" is wanted.
+        objectives: The metrics to optimize, and whether "min" or "max" is wanted.
         seed: Of the sampler.
     """
 
@@ -51,7 +49,7 @@ class Study(Jobs):
         self.distributions = space.distributions
         self.study = open_study(folder, settings.storage, folder.name, objectives)
         self.trials = self._count()
-        self._told = {trial.number for trial in self._trials(*ENDED)}
+        self._announced = {trial.number for trial in self._trials(*ENDED)}
 
     def take(self) -> Job | None:
         with self.guard:
@@ -71,7 +69,7 @@ class Study(Jobs):
     def end(self, job: Job, code: int) -> None:
         try:
             if code not in INTERRUPTED:
-                self._tell(job, code)
+                self._report_end(job, code)
         finally:
             job.lock.release()
 
@@ -85,8 +83,8 @@ class Study(Jobs):
         return max(0, self.trials - begun) + sum(self.is_free(trial.number) for trial in known)
 
     def news(self) -> list[str]:
-        ended = [trial for trial in self._trials(*ENDED) if trial.number not in self._told]
-        self._told.update(trial.number for trial in ended)
+        ended = [trial for trial in self._trials(*ENDED) if trial.number not in self._announced]
+        self._announced.update(trial.number for trial in ended)
         return [self._line(trial) for trial in ended]
 
     def _count(self) -> int:
@@ -107,7 +105,7 @@ class Study(Jobs):
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=states)
 
-    def _ask(self) -> tuple[Trial, Lock]:
+    def _ask(self) -> tuple[optuna.trial.Trial, Lock]:
         known = self.study.get_trials(deepcopy=False)
         self.study.sampler = self._sampler(len(known))
         trial = self.study.ask(self._named(known))
@@ -125,8 +123,6 @@ class Study(Jobs):
             return instantiate(config, seed=seed_from(self.seed, trials))
 
     def _points(self) -> dict[str, CategoricalDistribution]:
-        from .space import values_of
-
         return {name: CategoricalDistribution(list(values_of(found))) for name, found in self.space.varied.items()}
 
     def _named(self, known: list[FrozenTrial]) -> dict[str, BaseDistribution]:
@@ -136,11 +132,11 @@ class Study(Jobs):
         """
         grid = "search_space" in self.settings.sampler
         named: dict[str, BaseDistribution] = {}
-        for key, distribution in (self._points() if grid else self.distributions).items():
-            name, count = key, 1
+        for wanted, distribution in (self._points() if grid else self.distributions).items():
+            name, count = wanted, 1
             while any(_clash(trial.distributions.get(name), distribution) for trial in known):
                 count += 1
-                name = f"{key}~{count}"
+                name = f"{wanted}~{count}"
             named[name] = distribution
         return named
 
@@ -150,9 +146,9 @@ class Study(Jobs):
         overrides = [*fixed, *(f"{name}={_text(value)}" for name, value in own.items())]
         return Job(trial, overrides, self.folder / str(trial), lock)
 
-    def _tell(self, job: Job, code: int) -> None:
+    def _report_end(self, job: Job, code: int) -> None:
         trial = next(trial for trial in self._trials(TrialState.RUNNING) if trial.number == job.number)
-        attributes = Trial(self.study, trial._trial_id)
+        attributes = optuna.trial.Trial(self.study, trial._trial_id)
         attempts = trial.user_attrs.get("attempts", 0) + 1
         attributes.set_user_attr("attempts", attempts)
         if code == PRUNED:
@@ -160,7 +156,7 @@ class Study(Jobs):
             return
         error = self.error(job, code) if code else ""
         if not error:
-            reached = read_metrics(job.folder)
+            reached = read_numbers(job.folder)
             missing = [name for name in self.objectives if name not in reached]
             if not missing and all(reached[name] == reached[name] for name in self.objectives):
                 attributes.set_user_attr("seconds", reached.get("seconds"))
@@ -184,82 +180,19 @@ class Study(Jobs):
         self.study.tell(job.number, values, state, skip_if_finished=True)
 
     def _line(self, trial: FrozenTrial) -> str:
-        settings = "  ".join(f"{option(name)}={shown(value)}" for name, value in trial.params.items())
+        settings = "  ".join(f"{option(name)}={setting(value)}" for name, value in trial.params.items())
         if trial.state is TrialState.FAIL:
             return f"#{trial.number} failed: {trial.user_attrs.get('error', 'unknown')}  {settings}"
         if trial.state is TrialState.PRUNED:
             return f"#{trial.number} pruned after validation {trial.last_step}  {settings}"
-        values = "  ".join(f"{name} {number(value)}" for name, value in zip(self.objectives, trial.values, strict=True))
+        values = "  ".join(f"{name} {metric(value)}" for name, value in zip(self.objectives, trial.values, strict=True))
         return f"#{trial.number} {values}{self._best(trial)}  {settings}"
 
     def _best(self, trial: FrozenTrial) -> str:
         if len(self.objectives) > 1:
             return ""
         best = self.study.best_trial
-        return "  (best so far)" if best.number == trial.number else f"  (best: {number(best.value)} in #{best.number})"
-
-
-def open_study(folder: Path, storage: str | None, name: str, objectives: dict[str, str]) -> optuna.Study:
-    """Return the study of a sweep, which is made if it is not there.
-
-    Args:
-        folder: The sweep's.
-        storage: Address of a database, for machines that share no folder; None for a journal in the folder.
-        name: Name of the study.
-        objectives: The metrics, and whether "min" or "max" is wanted.
-
-    Raises:
-        UsageError: The database can't be reached.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in objectives.values()]
-    try:
-        journal = str(folder / FILE)
-        place = storage or JournalStorage(JournalFileBackend(journal, lock_obj=JournalLock(f"{journal}.lock")))
-        return optuna.create_study(storage=place, study_name=name, directions=directions, load_if_exists=True)
-    except Exception as error:
-        if storage is None:
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"sweep.storage: can't be used ({type(error).__name__}: {reason})") from None
-
-
-class JournalLock(BaseJournalFileLock):
-    """A lock that a killed process does not leave behind, as Optuna's own do, for 30 seconds.
-
-    Args:
-        path: Its file.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._lock = FileLock(path)
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-def running_trial(folder: Path) -> Trial | None:
-    """Return the trial of a search that the run in `folder` is, if it is one and has not ended."""
-    import yaml
-
-    about = folder.parent / "sweep.yaml"
-    if not about.is_file() or not folder.name.isdigit():
-        return None
-    settings = yaml.safe_load(about.read_text(encoding="utf-8"))
-    if not settings.get("study"):
-        return None
-    storage = OmegaConf.to_container(OmegaConf.create({"storage": settings["storage"]}), resolve=True)["storage"]  # type: ignore[index,call-overload]
-    study = open_study(folder.parent, storage, settings["study"], settings["objectives"])
-    found = [t for t in study.get_trials(deepcopy=False) if t.number == int(folder.name)]
-    if not found or found[0].state is not TrialState.RUNNING:
-        return None
-    if settings["pruner"]:
-        study.pruner = instantiate(settings["pruner"])
-    return Trial(study, found[0]._trial_id)
+        return "  (best so far)" if best.number == trial.number else f"  (best: {metric(best.value)} in #{best.number})"
 
 
 def _clash(old: BaseDistribution | None, new: BaseDistribution) -> bool:

@@ -1,0 +1,100 @@
+"""From the command line to a sweep: a search, or a multirun with a launcher, whose jobs have processes of their own."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from ..errors import UsageError
+from ..overrides import RERUN, is_override, option_name
+from ..runs.folder import claim, outer_rank, remove_run
+from .space import Space, read_space
+from .sweep import Sweep
+
+
+def run_sweep(file: Path, arguments: list[str], check: Callable[[Path, list[str]], None]) -> int | None:
+    """Run the sweep of a command line and return the exit code; None if it is a plain multirun, which is Hydra's.
+
+    Args:
+        file: The command.
+        arguments: Its command line.
+        check: Checks the overrides of the space.
+
+    Raises:
+        UsageError: There is something wrong with the space, the folder or the launcher.
+    """
+    overrides = [argument for argument in arguments if is_override(argument)]
+    flags = [argument for argument in arguments if argument not in (*overrides, "-m", "--multirun")]
+    cfg = _compose(file, flags, [override for override in overrides if not _is_sweep(override)])
+    space = _space(cfg, overrides)
+    if space is None:
+        return None
+    check(file, ["-m", *space.fixed.values(), *(str(found.input_line) for found in space.varied.values())])
+    folder, is_new = _folder(cfg, overrides)
+    _log_to(folder)
+    sweep = Sweep(file, [flag for flag in flags if flag != RERUN], overrides, cfg, space, folder)
+    if outer_rank():
+        return sweep.follow()
+    try:
+        return sweep.run()
+    except (UsageError, HydraException):  # a mistake, which nothing has been submitted with
+        if is_new and not any(path.name.isdigit() for path in folder.iterdir()):  # it has not begun
+            remove_run(folder)
+        raise
+
+
+def _space(cfg: DictConfig, overrides: list[str]) -> Space | None:
+    """Return what a sweep tries; None if it is a plain multirun."""
+    search, launcher = cfg.get("sweep"), cfg.get("launcher")
+    if search and "space" not in search:
+        raise UsageError("sampler and pruner are for a search; add sweep=search, or another of configs/sweep")
+    if search or launcher:
+        return read_space(search.space if search else None, overrides)
+    read_space(None, overrides).grid()  # which refuses ranges
+    if outer_rank() is not None:
+        raise UsageError("-m: a sweep starts its processes itself; start it without torchrun or srun")
+    return None
+
+
+def _compose(file: Path, flags: list[str], overrides: list[str]) -> DictConfig:
+    name, more = file.stem, list[str]()
+    for flag, value in zip(flags, [*flags[1:], ""], strict=False):
+        option, _, attached = flag.partition("=")
+        if option in ("--config-name", "-cn"):
+            name = attached or value
+        if option in ("--config-dir", "-cd"):
+            more = [f"hydra.searchpath=[{Path(attached or value).absolute().as_uri()}]"]
+    with initialize_config_dir(version_base="1.3", config_dir=str(file.parent / "configs")):
+        return compose(name, [*overrides, *more], return_hydra_config=True)
+
+
+def _is_sweep(override: str) -> bool:
+    return OverridesParser.create().parse_override(override).is_sweep_override()
+
+
+def _folder(cfg: DictConfig, overrides: list[str]) -> tuple[Path, bool]:
+    """Return the sweep's folder, and whether it was made just now.
+
+    A search is known by its name, and goes on under it; a multirun gets a new folder.
+    """
+    if any(option_name(line) == "paths.run" for line in overrides):
+        folder = Path(cfg.paths.run).absolute()
+    elif cfg.get("sweep"):
+        folder = Path(cfg.paths.runs).absolute() / "sweeps" / str(cfg.sweep.name or cfg.hydra.runtime.choices["sweep"])
+    else:
+        return claim(Path(cfg.paths.run).absolute()), True
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, is_new
+
+
+def _log_to(folder: Path) -> None:
+    """Log what happens to the sweep on the screen and in a file; nothing if something has set up logging."""
+    screen, kept = logging.StreamHandler(), logging.FileHandler(folder / "sweep.log", encoding="utf-8", delay=True)
+    screen.setFormatter(logging.Formatter("%(message)s"))
+    kept.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[screen, kept])
