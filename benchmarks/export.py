@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 def main(folder: Path, batch_sizes: list[int], seeds: list[int], options: list[str]) -> dict[str, Any]:
     """Write the arrays and the batches of the first epoch, and return the facts about them."""
     os.environ["PROJECT_ROOT"] = os.getcwd()
-    importlib.import_module("project_.config").register_resolvers()
+    importlib.import_module("kindling.cli.resolvers").register_resolvers()
     with initialize_config_dir(version_base="1.3", config_dir=f"{os.getcwd()}/configs"):
         data = instantiate(compose("train", options).data)
     start = time.process_time()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .base import DataModule, Inputs
+from kindling.data.module import DataModule, Inputs
 
 
 class Arrays(DataModule):

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import GradientAccumulationScheduler, ModelChec
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.loops import progress
 from pytorch_lightning.strategies import SingleDeviceStrategy
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
@@ -218,7 +218,7 @@ class Case:
         validation = None if isinstance(data, LightningDataModule) else DataLoader(table(1), batch_size=8)
         try:
             trainer.fit(module, data, validation, ckpt_path=resume)
-        except (Stopped, MisconfigurationException) as raised:
+        except (Stopped, MisconfigurationException, SIGTERMException) as raised:
             error = repr(raised)
         checkpoint = trainer._checkpoint_connector.dump_checkpoint() if trainer.optimizers else {}
         saved = {
@@ -308,7 +308,7 @@ def save(trainer: Trainer) -> None:
 
 
 def add(trainer: Any) -> None:
-    trainer.callbacks.insert(0, Logs())
+    trainer.callbacks.append(Logs())
 
 
 class Logs(Callback):

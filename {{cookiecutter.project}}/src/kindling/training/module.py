@@ -66,7 +66,8 @@ class Module(LightningModule):
         if gradient_clip_val and isinstance(precision, MixedPrecision) and "fused" in optimizer.defaults:
             # Lightning refuses fused optimizers here, although bf16 scales no gradients.
             if precision.scaler is None and gradient_clip_algorithm != "value":
-                torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+                parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+                torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
                 return
             if optimizer.defaults["fused"]:
                 raise UsageError(

@@ -1,14 +1,13 @@
 """The Lightning trainer, counted in GPUs."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.profilers import AdvancedProfiler, PassThroughProfiler, PyTorchProfiler, SimpleProfiler
+from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..checkpoints.carry_over import Resume
@@ -19,30 +18,15 @@ from ..errors import Interrupted, UsageError
 from ..runs.resume import describe_position
 from ..startup import prepare_training
 from .compiling import Compile
+from .fast import speed_up
 from .logs import Logs
 from .position import Position
 from .seeds import Seeds
 from .shares import Shares
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
-NOTHING = nullcontext()
-HOOKS_OF_A_STEP = (
-    "on_train_batch_start",
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "on_train_batch_end",
-)
 
 prepare_training()
-
-
-class NoProfiler(PassThroughProfiler):
-    """Measure nothing, at less cost: Lightning's makes a context manager for every call of a hook, 67 a step."""
-
-    def profile(self, action_name: str) -> AbstractContextManager:  # type: ignore[override]
-        return NOTHING
 
 
 def build_trainer(
@@ -51,6 +35,7 @@ def build_trainer(
     reseed: str = "batch",
     checkpoint_io: CheckpointIO | None = None,
     callbacks: Sequence[Callback] = (),
+    fast: bool = True,
     **options: Any,
 ) -> Trainer:
     """Return a trainer on `gpus` GPUs of this machine, whose training can be interrupted. Several train with DDP.
@@ -61,6 +46,7 @@ def build_trainer(
         reseed: "batch", "epoch" or "run": see `Seeds`.
         checkpoint_io: What checkpoints hold and what a resumed run takes from them.
         callbacks: Callbacks besides `Seeds` and `Resume`, which come first.
+        fast: Whether usual steps go a short way, see `fast.py`; the numbers are the same.
         **options: Arguments of `pytorch_lightning.Trainer`; `accelerator` and `devices` win over `gpus`. A profiler's
             report goes to `default_root_dir`.
 
@@ -76,8 +62,7 @@ def build_trainer(
         if options.get("accelerator") is None:
             _check_gpus(gpus)
     options = {name: value for name, value in options.items() if value is not None or name not in device}
-    options["profiler"] = options.get("profiler") or NoProfiler()
-    if options["profiler"] in PROFILERS:  # into the run's folder, instead of a log that nobody reads
+    if options.get("profiler") in PROFILERS:  # into the run's folder, instead of a log that nobody reads
         folder = options.get("default_root_dir")
         options["profiler"] = PROFILERS[options["profiler"]](dirpath=folder, filename="profile")
     plugins = options.pop("plugins", None) or []
@@ -94,16 +79,9 @@ def build_trainer(
         raise UsageError(f"trainer: {' '.join(str(error).split())}") from None
     if trainer.world_size > 1:
         trainer.callbacks.insert(1, Shares())  # type: ignore[attr-defined]
-    _drop_empty_hooks(trainer)
+    if fast:
+        speed_up(trainer)
     return trainer
-
-
-def _drop_empty_hooks(trainer: Trainer) -> None:
-    """Spare Lightning the calls of those hooks of a step that do nothing; it passes over what it can't call."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        for hook in HOOKS_OF_A_STEP:
-            if getattr(type(callback), hook) is getattr(Callback, hook) and hook not in vars(callback):
-                setattr(callback, hook, None)
 
 
 def _check_gpus(gpus: int | str) -> None:
