@@ -30,7 +30,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 def main(cfg: DictConfig) -> None:
     """Print the metrics, and write them beside the checkpoint; or print what the checkpoint tells about its run."""
     if cfg.inspect:
-        from kindling.checkpoints.load import find_checkpoint
+        from kindling.checkpoints.find import find_checkpoint
         from kindling.runs.console import inspect
 
         inspect(find_checkpoint(cfg.inspect, cfg.paths.runs, "inspect"))

@@ -28,7 +28,7 @@ def count_bad(rows: Iterable[dict[str, Any]], bad: Counter[bool]) -> Iterator[di
 def main(cfg: DictConfig) -> None:
     """Write each row of the input with its prediction; a row that can't be read keeps its place and says why."""
     # Imported here, so that --help does not wait for torch.
-    from kindling.checkpoints.load import find_checkpoint
+    from kindling.checkpoints.find import find_checkpoint
     from kindling.checkpoints.predictor import Predictor
     from kindling.data.progress import show_progress
     from kindling.data.readers import read_rows

@@ -129,7 +129,6 @@ def train(
     seed_everything(cfg.seed, workers=True, verbose=False)
     data, task, trainer = instantiate(cfg.data), instantiate(cfg.task), instantiate(cfg.trainer)
     trainer.callbacks.insert(2, recorder)
-    task.save_hyperparameters({"task": {"model": {}}}, logger=False)
     if setup:
         setup(task, data, trainer)
     trainer.fit(task, data, ckpt_path=checkpoint)

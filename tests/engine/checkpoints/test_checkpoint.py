@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from commands import ROOT
-from kindling.checkpoints.load import find_checkpoint, load_task
+from kindling.checkpoints.find import find_checkpoint
+from kindling.checkpoints.load import load_task
 from kindling.checkpoints.predictor import Predictor
 from kindling.errors import UsageError
 
@@ -59,8 +60,8 @@ def test_a_checkpoint_holds_plain_values_only(trained) -> None:
             return all(isinstance(key, str | int) and plain(item) for key, item in value.items())
         return all(map(plain, value)) if isinstance(value, list) else isinstance(value, str | int | float | None)
 
-    assert plain(checkpoint["hyper_parameters"])
-    assert checkpoint["hyper_parameters"]["data"]["dir"].startswith(("/", "data", "./data"))
+    assert plain(checkpoint["config"])
+    assert checkpoint["config"]["data"]["dir"].startswith(("/", "data", "./data"))
 
 
 def test_best_is_the_checkpoint_with_the_best_monitored_metric(command, dataset, tmp_path) -> None:
@@ -89,7 +90,7 @@ def test_best_is_the_checkpoint_with_the_best_monitored_metric(command, dataset,
 )
 def test_a_checkpoint_cannot_run_what_is_not_trusted(trained, tmp_path, target: str) -> None:
     checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
-    checkpoint["hyper_parameters"]["task"]["loss"] = {"_target_": target, "_args_": [f"touch {tmp_path / 'owned'}"]}
+    checkpoint["config"]["task"]["loss"] = {"_target_": target, "_args_": [f"touch {tmp_path / 'owned'}"]}
     torch.save(checkpoint, tmp_path / "evil.ckpt")
     with pytest.raises(UsageError, match="not trusted"):
         load_task(tmp_path / "evil.ckpt")

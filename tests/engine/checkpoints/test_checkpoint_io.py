@@ -8,8 +8,9 @@ import pytest
 import torch
 from commands import Command
 from interruption import BASE, BATCHES, Recorder, run, same, train
-from kindling.checkpoints.io import CheckpointIO, choose, read
+from kindling.checkpoints.io import CheckpointIO, read
 from kindling.checkpoints.last import LastCheckpoint
+from kindling.checkpoints.parts import choose
 from kindling.errors import UsageError
 
 CHECKPOINT = {
@@ -68,7 +69,7 @@ class Broken(Exception):
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path) -> None:
     io, file = CheckpointIO(), tmp_path / "folder/a.ckpt"
-    content = {"hyper_parameters": {}, "state_dict": {"a": torch.ones(1000)}}
+    content = {"global_step": 0, "state_dict": {"a": torch.ones(1000)}}
     io.save_checkpoint(content, file)
     with pytest.raises(UsageError, match=r"could not be written .*of an earlier step is still good; make room"):
         io.save_checkpoint(content | {"more": Broken()}, file)

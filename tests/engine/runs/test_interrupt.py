@@ -216,7 +216,7 @@ def test_options_that_are_given_with_resume_win_and_the_changes_are_told(command
     assert line == "Changed since: data.num_workers 0 -> 1, trainer.max_epochs 3 -> 4"
     last = torch.load(broken / "checkpoints/last.ckpt", weights_only=True)
     assert (last["epoch"], last["global_step"]) == (3, 24)
-    assert last["hyper_parameters"]["seed"] == 7
+    assert last["config"]["seed"] == 7
 
 
 def test_a_learning_rate_that_does_not_count_is_told(command: Command, broken: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_finished_run_tells_what_it_was_made_of(command: Command, dataset, tmp
     assert 0 < found["seconds"] < 60
     assert found["overrides"] == yaml.safe_load((run / ".hydra/overrides.yaml").read_text())
     assert found["command"].startswith("train.py paths.data=")
-    assert yaml.safe_load((run / "config.yaml").read_text()) == checkpoint["hyper_parameters"]
+    assert yaml.safe_load((run / "config.yaml").read_text()) == checkpoint["config"]
     packages = (run / "packages.txt").read_text().splitlines()
     assert f"torch=={metadata.version('torch')}" in packages
 

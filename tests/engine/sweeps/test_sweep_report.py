@@ -151,7 +151,7 @@ def test_the_experiment_file_trains_the_best_trial_again(swept, fixed, command, 
 
 
 def resolved_config(run: Path) -> str:
-    config = torch.load(run / "checkpoints/best.ckpt", weights_only=False)["hyper_parameters"]
+    config = torch.load(run / "checkpoints/best.ckpt", weights_only=False)["config"]
     return json.dumps({key: value for key, value in config.items() if key != "overrides"})
 
 

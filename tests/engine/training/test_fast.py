@@ -1,4 +1,4 @@
-"""The short way through a step is Lightning's own way, only shorter: both are run, and all that can be seen is equal."""
+"""The short way through a step is Lightning's own, only shorter: both are run, and all that is seen is equal."""
 
 import random
 from collections.abc import Callable, Iterator

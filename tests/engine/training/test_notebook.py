@@ -9,6 +9,7 @@ import pytest
 import torch
 from commands import Command
 from interruption import BASE, BATCHES, SHORT, Recorder, hang, rows, run, same, train
+from kindling.checkpoints.config import attach
 from kindling.training.trainer import fit
 from processes import Process
 from pytorch_lightning import Trainer
@@ -27,7 +28,7 @@ class Notebook:
             train(folder, options, recorder, setup=self._keep)
 
     def _keep(self, task: Any, data: Any, trainer: Trainer) -> None:
-        task.hparams["trainer"] = {"max_epochs": trainer.max_epochs}
+        attach(task, {"trainer": {"max_epochs": trainer.max_epochs}, "task": {"model": {}}})
         self.task, self.data, self.trainer = task, data, trainer
 
     def _first_cell(self, *args: Any, **kwargs: Any) -> None:

@@ -26,7 +26,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def config(run: Path) -> dict:
-    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)["hyper_parameters"]
+    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)["config"]
 
 
 def found(run: Path) -> list[str]:

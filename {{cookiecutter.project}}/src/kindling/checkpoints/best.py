@@ -1,3 +1,5 @@
+"""The best checkpoints, which are found again wherever the run has been moved to."""
+
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -5,8 +7,8 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from .carry_over import counts_steps
 from .io import read
-from .last import counts_steps
 
 
 class BestCheckpoint(ModelCheckpoint):

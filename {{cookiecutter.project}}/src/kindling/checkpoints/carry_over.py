@@ -1,11 +1,11 @@
+"""What Lightning 2.6 leaves out of a checkpoint, and the places at which it can be resumed from one."""
+
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 from torch.optim.lr_scheduler import LambdaLR
-
-from ..loggers.csv import CSVLogger
 
 
 class Resume(Callback):
@@ -73,9 +73,32 @@ class Resume(Callback):
 
     def _rewind(self, trainer: Trainer) -> None:
         for logger in trainer.loggers if not self._rewound else ():
-            if isinstance(logger, CSVLogger):
+            if hasattr(logger, "rewind"):
                 logger.rewind(trainer.global_step)
         self._rewound = True
+
+
+def counts_steps(trainer: Trainer) -> bool:
+    """Whether steps end training; Lightning 2.6 then takes an epoch's end for a place amid that epoch."""
+    return trainer.max_steps != -1
+
+
+def is_resumable(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint that is saved at the end of this batch holds all that a resumed run needs."""
+    if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+        return False
+    every_n_epochs, every_n_batches = trainer.check_val_every_n_epoch, trainer.val_check_batch
+    if not every_n_batches or not trainer.enable_validation:
+        return True
+    if every_n_epochs is None:
+        return (trainer.fit_loop.total_batch_idx + 1) % every_n_batches != 0
+    return (trainer.current_epoch + 1) % every_n_epochs != 0 or (batch_idx + 1) % every_n_batches != 0
+
+
+def forget_epoch(trainer: Trainer) -> None:
+    """Take back that Lightning has counted an epoch that does not begin; a second `fit` would skip it."""
+    for progress in (trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_progress.total):
+        progress.ready -= 1
 
 
 def _early_stopping(trainer: Trainer) -> list[EarlyStopping]:

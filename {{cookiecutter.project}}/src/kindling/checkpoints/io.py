@@ -1,20 +1,19 @@
-"""How checkpoints reach the disk and come back: whole or not at all, as plain data, with the parts that are wanted."""
+"""How checkpoints reach the disk and come back: whole or not at all, and as plain data."""
 
 import os
 import pickle
-from collections.abc import Iterator
-from copy import deepcopy
-from fnmatch import fnmatchcase
+import re
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from ..errors import UsageError, did_you_mean, short
-
-# What every checkpoint says about itself; include and exclude choose among the rest.
-ALWAYS = ("pytorch-lightning_version", "epoch", "global_step", "hyper_parameters", "hparams_name", "left_out")
+from ..errors import UsageError, short
+from .config import plain_hparams
+from .moved import upgrade
+from .parts import choose
 
 
 class CheckpointIO(TorchCheckpointIO):
@@ -38,7 +37,7 @@ class CheckpointIO(TorchCheckpointIO):
         Raises:
             UsageError: The disk is full, or the folder can't be written to.
         """
-        checkpoint = choose(checkpoint, self.save, "checkpoint_io.save")
+        checkpoint = choose(plain_hparams(checkpoint), self.save, "checkpoint_io.save")
         path = Path(path)
         new = path.with_name(f".{path.name}.{os.getpid()}.new")
         try:
@@ -68,104 +67,35 @@ class CheckpointIO(TorchCheckpointIO):
         checkpoint.update(chosen)
 
 
-def read(path: str | Path, mmap: bool = False) -> dict[str, Any]:
-    """Return the content of the checkpoint at `path`, on the CPU.
+def read(path: str | Path, mmap: bool = False, option: str = "checkpoint") -> dict[str, Any]:
+    """Return the content of the checkpoint at `path`, on the CPU and under today's names.
 
     Args:
         path: A file.
         mmap: Read tensors when they are used, without checking that the file is not damaged.
+        option: Which option named the file, for messages.
 
     Raises:
         UsageError: The file is no whole checkpoint, or holds anything but plain data.
     """
+    name = f"{option}={path}"
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UsageError(f"checkpoint={path}: not a checkpoint that can be opened ({type(error).__name__})") from None
-    if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
-        raise UsageError(f"checkpoint={path}: not a checkpoint that train.py wrote: it holds weights alone")
-    return checkpoint
+        found = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+        reason = f"it holds a {found[1]}, and only plain data is read" if found else type(error).__name__
+        raise UsageError(f"{name}: not a checkpoint that can be opened ({reason})") from None
+    if not isinstance(checkpoint, dict) or not {"global_step", "state_dict"} <= checkpoint.keys():
+        raise UsageError(f"{name}: not a checkpoint that train.py wrote: it holds weights alone")
+    if not mmap and not is_whole(path):
+        raise UsageError(f"{name}: the file is damaged; use another checkpoint of the run")
+    return upgrade(checkpoint)
 
 
-def choose(checkpoint: dict[str, Any], choice: dict[str, Any], option: str) -> dict[str, Any]:
-    """Return the parts of `checkpoint` that match `include`, if it is given, and do not match `exclude`.
-
-    Args:
-        checkpoint: What Lightning wrote or read.
-        choice: The patterns, under `include` and `exclude`.
-        option: What the choice is called in messages.
-
-    Raises:
-        UsageError: A pattern matches nothing.
-    """
-    include, exclude = choice.get("include"), choice.get("exclude") or []
-    if include is None and not exclude:
-        return checkpoint
-    paths = list(_paths(checkpoint))
-    for kind, patterns in (("include", include or []), ("exclude", exclude)):
-        for pattern in patterns:
-            if not any(matches(path, [pattern]) for path in paths):
-                guess = did_you_mean(pattern, {path.rpartition(".")[0] or path for path in paths} | set(checkpoint))
-                raise UsageError(f"{option}.{kind}: nothing in the checkpoint is called {pattern}{guess}")
-
-    def wanted(path: str) -> bool:
-        if path.split(".")[0] in ALWAYS:
-            return True
-        return (include is None or matches(path, include)) and not matches(path, exclude)
-
-    chosen = _prune(checkpoint, wanted, "")
-    return chosen | {"left_out": True}
-
-
-def fill(loaded: Any, fresh: Any) -> Any:
-    """Return `loaded` with a copy of what only `fresh`, a container of the same form, has."""
-    if isinstance(loaded, dict) and isinstance(fresh, dict):
-        missing = {name: deepcopy(value) for name, value in fresh.items() if name not in loaded}
-        return {name: fill(value, fresh[name]) if name in fresh else value for name, value in loaded.items()} | missing
-    if isinstance(loaded, list) and isinstance(fresh, list) and len(loaded) == len(fresh):
-        return [fill(*pair) for pair in zip(loaded, fresh, strict=True)]
-    return loaded
-
-
-def misfits(loaded: dict[str, Any], own: dict[str, Any]) -> list[str]:
-    """Return the names of the tensors in `loaded` that `own`, the weights of a task, does not have in this shape."""
-    return [name for name, value in loaded.items() if name not in own or own[name].shape != value.shape]
-
-
-def matches(path: str, patterns: list[str]) -> bool:
-    """Whether the path, or one that it lies under, matches one of the patterns."""
-    choices = [choice for pattern in patterns for choice in pattern.split("|")]
-    return any(fnmatchcase(path, choice) or fnmatchcase(path, f"{choice}.*") for choice in choices)
-
-
-def _paths(node: Any, prefix: str = "") -> Iterator[str]:
-    items = _items(node)
-    for name, child in items:
-        yield from _paths(child, f"{prefix}{name}.")
-    if not items and prefix:
-        yield prefix[:-1]
-
-
-def _items(node: Any) -> list[tuple[Any, Any]]:
-    """Return the named parts of a container; a list of numbers is one part."""
-    if isinstance(node, dict):
-        return list(node.items())
-    if isinstance(node, list) and any(isinstance(item, dict) for item in node):
-        return list(enumerate(node))
-    return []
-
-
-def _prune(node: Any, wanted: Any, prefix: str) -> Any:
-    items = _items(node)
-    if not items:
-        return node
-    kept = {}
-    for name, child in items:
-        path = f"{prefix}{name}"
-        if _items(child):
-            pruned = _prune(child, wanted, f"{path}.")
-            if pruned or isinstance(node, list):
-                kept[name] = pruned
-        elif wanted(path):
-            kept[name] = child
-    return list(kept.values()) if isinstance(node, list) else kept
+def is_whole(path: str | Path) -> bool:
+    """Whether the file is as it was written to its last byte, which torch does not look at."""
+    try:
+        with ZipFile(path) as file:
+            return file.testzip() is None
+    except (BadZipFile, OSError):
+        return False

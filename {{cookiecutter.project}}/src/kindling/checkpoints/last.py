@@ -1,3 +1,5 @@
+"""The checkpoint that training goes on from, and signals, which end training there."""
+
 import logging
 import signal
 import threading
@@ -11,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from ..errors import Interrupted, UsageError
 from ..exits import stopping_signals
+from .carry_over import counts_steps, forget_epoch, is_resumable
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +105,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         no_place = trainer.num_training_batches <= trainer.accumulate_grad_batches
         if self._stops and (no_place or not counts_steps(trainer)):  # not after the last epoch, which ends by itself
-            # Lightning has counted the epoch that does not begin, and would skip it when `fit` is called once more.
-            for progress in (trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_progress.total):
-                progress.ready -= 1
+            forget_epoch(trainer)
             raise Interrupted(self._received or signal.SIGTERM, str(self.path))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -148,20 +149,3 @@ class LastCheckpoint(Checkpoint):
 def _agree(trainer: Trainer, wish: bool) -> bool:
     """Return whether any of the processes has the wish."""
     return wish if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wish, all=False)
-
-
-def counts_steps(trainer: Trainer) -> bool:
-    """Whether steps end training; Lightning 2.6 then takes an epoch's end for a place amid that epoch."""
-    return trainer.max_steps != -1
-
-
-def is_resumable(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether a checkpoint that is saved at the end of this batch holds all that a resumed run needs."""
-    if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
-        return False
-    every_n_epochs, every_n_batches = trainer.check_val_every_n_epoch, trainer.val_check_batch
-    if not every_n_batches or not trainer.enable_validation:
-        return True
-    if every_n_epochs is None:
-        return (trainer.fit_loop.total_batch_idx + 1) % every_n_batches != 0
-    return (trainer.current_epoch + 1) % every_n_epochs != 0 or (batch_idx + 1) % every_n_batches != 0

@@ -1,96 +1,77 @@
-"""A checkpoint is self-contained: the weights, and the config that rebuilds the task and its data."""
+"""From a checkpoint to what it holds: the task with its weights, and its data with their state."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object, instantiate
-from pytorch_lightning import LightningModule
+from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from ..data.module import DataModule
-from ..errors import UsageError, did_you_mean, short
-from ..project import trusted
-from .io import choose, misfits, read
+from ..errors import UsageError, short
+from .config import attach, read_config
+from .io import is_whole, read
+from .parts import choose, misfits
+from .trust import build
 
 log = logging.getLogger(__name__)
-
-# A checkpoint is data: what its config names is built, but from these packages alone.
-TRUSTED = [
-    "kindling",
-    "torch.nn",
-    "torch.optim",
-    "torchmetrics",
-    "transformers",
-]
-
-
-def find_checkpoint(name: str, runs: str | Path, option: str = "checkpoint") -> Path:
-    """Return the file that `name` means: a file, a run's folder, or "best" or "last" of the newest run in `runs`.
-
-    Raises:
-        UsageError: There is no such checkpoint.
-    """
-    path, runs = Path(name), Path(runs)
-    if name in ("best", "last"):
-        found = sorted(runs.rglob(f"checkpoints/{name}.ckpt"), key=lambda file: file.stat().st_mtime)
-        if not found:
-            raise UsageError(f"{option}={name}: no run in {runs} has one; train a model first")
-        return found[-1]
-    if path.is_dir():
-        path = path / "checkpoints" / ("last.ckpt" if option == "inspect" else "best.ckpt")
-    if not path.is_file():
-        nearby = [str(other) for other in path.parent.glob("*.ckpt")]
-        raise UsageError(
-            f"{option}={name}: no such checkpoint{did_you_mean(str(path), nearby)}; "
-            "a .ckpt file, a run's folder, best or last is expected"
-        )
-    return path
 
 
 def load_task(path: str | Path) -> LightningModule:
     """Rebuild the task that wrote the checkpoint at `path`, on the CPU, in evaluation mode.
 
     Raises:
-        UsageError: The file is no checkpoint, or its config names what is not trusted.
+        UsageError: The file is no checkpoint or damaged, or its config names what is not trusted.
     """
     checkpoint = read(path, mmap=True)
-    task: LightningModule = _build(checkpoint["hyper_parameters"]["task"], path)
-    task.load_state_dict(checkpoint["state_dict"])
-    task.save_hyperparameters(checkpoint["hyper_parameters"])
+    if not is_whole(path):
+        raise UsageError(f"checkpoint={path}: the file is damaged; use another checkpoint of the run")
+    task: LightningModule = build(_part(checkpoint, "task", path), path)
+    if is_overridden("configure_model", task):
+        task.configure_model()
+    task.on_load_checkpoint(checkpoint)
+    if task.strict_loading and (others := misfits(checkpoint["state_dict"], task.state_dict())):
+        raise UsageError(
+            f"checkpoint={path}: its {others[0]} does not fit {type(task).__name__} as it is now; "
+            "use the code of that time"
+        )
+    task.load_state_dict(checkpoint["state_dict"], strict=task.strict_loading)
+    attach(task, read_config(checkpoint))
     return task.eval()
 
 
-def load_data(path: str | Path, root: str | Path = ".") -> DataModule:
-    """Rebuild the data that the checkpoint at `path` was trained on, with its tokenizer and classes.
+def load_data(path: str | Path, root: str | Path = ".") -> LightningDataModule:
+    """Rebuild the data that the checkpoint at `path` was trained on, with the state that it holds of them.
 
     Args:
         path: The checkpoint.
-        root: The project's folder: a dataset inside it is found again when the project has moved.
+        root: The project's folder: a dataset inside it (`data.dir`) is found again when the project has moved.
 
     Raises:
         UsageError: The file is no checkpoint, or its config names what is not trusted.
     """
     checkpoint = read(path, mmap=True)
-    config = checkpoint["hyper_parameters"]["data"]
-    data: DataModule = _build(config | {"dir": str(Path(root, config["dir"]))}, path)
-    data.load_state_dict(checkpoint[type(data).__qualname__])
+    config = _part(checkpoint, "data", path)
+    if "dir" in config:
+        config = config | {"dir": str(Path(root, config["dir"]))}
+    data: LightningDataModule = build(config, path)
+    if type(data).__qualname__ in checkpoint:
+        data.load_state_dict(checkpoint[type(data).__qualname__])
     return data
 
 
-def load_weights(task: LightningModule, data: DataModule, path: Path, exclude: list[str]) -> None:
+def load_weights(task: LightningModule, data: LightningDataModule, path: Path, exclude: list[str]) -> None:
     """Give `task` the weights of the checkpoint at `path`, and `data` what its inputs were made with.
 
     Args:
         task: The task, whose model may differ in what is left out.
-        data: Its data, which take over the tokenizer and not the classes.
-        path: The checkpoint.
+        data: Its data. If they have `inherit`, they take over the tokenizer, say, and not the classes.
+        path: The checkpoint, of any Lightning trainer.
         exclude: Patterns of what keeps its fresh weights, such as `state_dict.model.head.*`; see `CheckpointIO`.
 
     Raises:
         UsageError: The weights do not fit the model, or a pattern matches nothing.
     """
-    checkpoint = read(path)
+    checkpoint = read(path, option="init")
     kept = choose(checkpoint, {"include": ["state_dict"], "exclude": exclude}, "checkpoint_io.load")["state_dict"]
     own = task.state_dict()
     others = misfits(kept, own)
@@ -101,30 +82,17 @@ def load_weights(task: LightningModule, data: DataModule, path: Path, exclude: l
             f"or checkpoint_io.load.exclude=[state_dict.{others[0]}]"
         )
     task.load_state_dict(own | kept)
-    data.inherit(checkpoint[checkpoint["hyper_parameters"]["data"]["_target_"].rpartition(".")[2]])
+    source = str(read_config(checkpoint).get("data", {}).get("_target_")).rpartition(".")[2]
+    if hasattr(data, "inherit") and source in checkpoint:
+        data.inherit(checkpoint[source])
     log.info("Weights of %s, step %d", short(path), checkpoint["global_step"])
 
 
-def _build(config: dict[str, Any], path: str | Path) -> Any:
-    for target in _targets(config):
-        module = getattr(get_object(target), "__module__", "") if _trusted(target) else ""
-        if not _trusted(module):
-            raise UsageError(
-                f"checkpoint={path}: it wants to run {target}, which is not trusted; "
-                "if you know who made it, add the package to TRUSTED in checkpoint.py"
-            )
-    return instantiate(config)
-
-
-def _trusted(name: str) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in [*TRUSTED, *trusted()])
-
-
-def _targets(config: Any) -> Iterator[str]:
-    if isinstance(config, dict):
-        if "_target_" in config:
-            yield str(config["_target_"])
-        config = list(config.values())
-    if isinstance(config, list):
-        for value in config:
-            yield from _targets(value)
+def _part(checkpoint: dict[str, Any], name: str, path: str | Path) -> dict[str, Any]:
+    part: dict[str, Any] | None = read_config(checkpoint).get(name)
+    if not part:
+        raise UsageError(
+            f"checkpoint={path}: it does not say how its {name} was built, as train.py's do; "
+            "the class's own load_from_checkpoint() opens it"
+        )
+    return part

@@ -4,6 +4,7 @@ import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,13 +26,22 @@ class Predictor:
     [{'prediction': 'networking', 'probability_concurrency': 0.01, ...}]
 
     Raises:
-        UsageError: The file is no checkpoint, or its config names what is not trusted.
+        UsageError: The file is no checkpoint, its config names what is not trusted, or task or data lack a method.
     """
 
     def __init__(self, checkpoint: str | Path) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.task = load_task(checkpoint).to(self.device)
-        self.data = load_data(checkpoint)
+        self.task: Any = load_task(checkpoint).to(self.device)
+        self.data: Any = load_data(checkpoint)
+        missing = [f"{type(part).__name__}.{name}()" for part, name in self._needs() if not hasattr(part, name)]
+        if missing:
+            raise UsageError(
+                f"checkpoint={checkpoint}: to predict from rows it would need {' and '.join(missing)}: "
+                "encode(rows) returns the model's inputs, row(prediction, classes) the columns of one row"
+            )
+
+    def _needs(self) -> list[tuple[Any, str]]:
+        return [(self.task, "row"), (self.data, "encode"), (self.data, "size"), (self.data, "problem")]
 
     def __call__(self, rows: Sequence[Row], batch_size: int = 64) -> list[Row]:
         """Return a prediction for each row, in the order of the rows.
@@ -91,7 +101,9 @@ class Predictor:
         if not columns:
             return None
         if len(wanted) != len(own):
-            raise UsageError(f"column={','.join(wanted)}: the model was trained on {len(own)} columns: {', '.join(own)}")
+            raise UsageError(
+                f"column={','.join(wanted)}: the model was trained on {len(own)} columns: {', '.join(own)}"
+            )
         if not (missing := [name for name in wanted if name not in columns]):
             return wanted
         if len(columns) == len(wanted) == 1 and given is None:

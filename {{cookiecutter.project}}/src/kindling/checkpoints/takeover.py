@@ -6,7 +6,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ..errors import UsageError
-from .io import CheckpointIO, fill, misfits
+from .io import CheckpointIO
+from .parts import fill, misfits
 
 
 class Takeover(Callback):
@@ -23,13 +24,10 @@ class Takeover(Callback):
             return
         # Lightning loads the weights right after it has called this, and before it asks any callback.
         load = _Before(pl_module.on_load_checkpoint, lambda checkpoint: self._choose(trainer, checkpoint))
-        # The configuration is in the checkpoint by then, which it is not when callbacks are asked.
-        save = _Before(pl_module.on_save_checkpoint, lambda checkpoint: _add_architecture(pl_module, checkpoint))
-        vars(pl_module).update(on_load_checkpoint=load, on_save_checkpoint=save)
+        vars(pl_module)["on_load_checkpoint"] = load
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for name in ("on_load_checkpoint", "on_save_checkpoint"):
-            vars(pl_module).pop(name, None)
+        vars(pl_module).pop("on_load_checkpoint", None)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._fill(trainer)
@@ -58,12 +56,6 @@ class Takeover(Callback):
         for name, states in fresh.items() if self._loaded else ():
             self._loaded[name] = fill(self._loaded.get(name, states), states)
         self._loaded = {}
-
-
-def _add_architecture(module: LightningModule, checkpoint: dict[str, Any]) -> None:
-    """Add a pretrained model's architecture, so that the checkpoint needs neither its folder nor the hub."""
-    if callable(rebuild := getattr(getattr(module, "model", None), "rebuild", None)):
-        checkpoint["hyper_parameters"]["task"]["model"] |= rebuild()
 
 
 class _Before:

@@ -8,8 +8,8 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any
 
-from ..errors import UsageError, did_you_mean
 from ..digits import setting
+from ..errors import UsageError, did_you_mean
 from ..runs.run import Run
 from .differing import differing, text_of
 from .significance import Difference, Repeat, correct, difference

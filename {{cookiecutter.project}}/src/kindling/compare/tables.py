@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import short
 from ..digits import count, duration, metric, probability
+from ..errors import short
 from ..runs.run import Run
 from ..tables import write_csv
 from .differing import text_of

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .store import read_columns
-from .values import innermost, is_text, number_type, shape_of
+from .values import is_text, number_type, shape_of
 
 ROWS_PER_BATCH = 1_000  # an image takes a megabyte
 

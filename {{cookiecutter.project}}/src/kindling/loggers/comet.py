@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from pytorch_lightning.loggers import CometLogger as LightningCometLogger
 from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import CometLogger as LightningCometLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch.nn import Module
 

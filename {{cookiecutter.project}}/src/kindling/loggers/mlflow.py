@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.utilities.logger import _flatten_dict
 from pytorch_lightning.loggers import MLFlowLogger as LightningMLFlowLogger
-from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 from torch.nn import Module
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import wandb
 import yaml
-from pytorch_lightning.loggers import WandbLogger as LightningWandbLogger
 from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import WandbLogger as LightningWandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch.nn import Module
 

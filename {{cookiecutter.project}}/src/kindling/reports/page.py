@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..checkpoints.io import matches
-from ..errors import short
+from ..checkpoints.parts import matches
 from ..digits import duration, metric, setting
+from ..errors import short
 from ..runs.metrics import metric_cells
 from ..runs.name import run_name
 from ..runs.read import read_record

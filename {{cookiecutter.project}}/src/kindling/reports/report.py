@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from ..checkpoints.config import config_of, read_config
 from ..checkpoints.io import read
 from ..errors import Interrupted, UsageError
 from ..files import new_file
@@ -187,7 +188,7 @@ class Report(Callback):
             return
         from .pictures import draw_curves
 
-        config = dict(trainer.lightning_module.hparams)
+        config = config_of(trainer.lightning_module)
         best = self.history.best(config["monitor"], config["mode"]) if "monitor" in config else None
         draw_curves(self.folder / "curves.png", self._curves(best), run_name(self.folder))
         self._drawn = {}
@@ -226,7 +227,7 @@ class Report(Callback):
         training |= metrics
         if seconds := checkpoint.get("report", {}).get("seconds"):
             training["seconds"] = round(seconds, 1)
-        config = checkpoint["hyper_parameters"]
+        config = read_config(checkpoint)
         sections = {
             "hyperparameters": hyperparameters(config, *self.patterns),
             "training": training,

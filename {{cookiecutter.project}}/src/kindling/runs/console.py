@@ -9,9 +9,10 @@ from typing import Any
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
+from ..checkpoints.config import read_config
 from ..checkpoints.io import read
-from ..errors import UsageError, short
 from ..digits import count, metric, setting
+from ..errors import UsageError, short
 from ..tables import print_table
 from .metrics import is_metric, metric_cells
 from .resume import describe_position
@@ -36,11 +37,11 @@ def describe(task: LightningModule, data: LightningDataModule, trainer: Trainer,
 @rank_zero_only
 def describe_resumed(path: str, config: Any) -> None:
     """Say in a line from where a run goes on, and in another what has changed in its configuration."""
-    checkpoint = read(path, mmap=True)
+    checkpoint = read(path, mmap=True, option="resume")
     if not {"loops", "resume"} <= checkpoint.keys():
         raise UsageError(f"resume={path}: it holds no more than weights; init={path} begins with them")
     log.info("Resuming from %s, %s", short(path), describe_position(checkpoint))
-    changed = changes(checkpoint["hyper_parameters"], config)
+    changed = changes(read_config(checkpoint), config)
     if changed:
         log.info("Changed since: %s", ", ".join(changed))
     if any(name.startswith("optimizer.lr ") for name in changed) and not config["checkpoint_io"]["load"]["exclude"]:
@@ -54,14 +55,18 @@ def inspect(path: Path) -> None:
     checkpoint = read(path, mmap=True)
     if "resume" not in checkpoint:
         raise UsageError(f"inspect={path}: it holds no more than weights")
-    config, resume = checkpoint["hyper_parameters"], checkpoint["resume"]
-    trainer, data = config["trainer"], checkpoint[config["data"]["_target_"].rpartition(".")[2]]
+    config, resume = read_config(checkpoint), checkpoint["resume"]
+    if not config:
+        raise UsageError(f"inspect={path}: it does not say how its run was configured, as train.py's do")
+    trainer, data = config["trainer"], config["data"]
+    md5 = checkpoint.get(data["_target_"].rpartition(".")[2], {}).get("md5")
+    source = data.get("dir", data["_target_"])
     per_epoch = -(-resume["batches"][1] // trainer["accumulate_grad_batches"])
     steps = trainer["max_steps"] if trainer["max_steps"] > 0 else trainer["max_epochs"] * per_epoch
     interrupted = checkpoint.get("interrupted")
     rows = {
         "checkpoint": short(path),
-        "data": f"{config['data']['dir']}, MD5 {data['md5']}" if data.get("md5") else config["data"]["dir"],
+        "data": f"{source}, MD5 {md5}" if md5 else source,
         "saved": f"{datetime.fromtimestamp(path.stat().st_mtime):%Y-%m-%d %H:%M:%S}",
         "at": describe_position(checkpoint),
         "left": f"{max(0, steps - checkpoint['global_step'])} of {steps} steps",

@@ -8,8 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ..errors import UsageError, did_you_mean, short
 from ..digits import in_name
+from ..errors import UsageError, did_you_mean, short
 from .read import read_record
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..checkpoints.moved import renamed, renamed_overrides
 from ..errors import short
 
 log = logging.getLogger(__name__)
@@ -32,13 +33,13 @@ def read_metrics(path: str | Path) -> dict[str, float]:
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the resolved configuration of a run; that of its command line if training never began."""
     found: dict[str, Any] = read_yaml(folder / "config.yaml") or read_yaml(folder / ".hydra" / "config.yaml")
-    return found
+    return renamed(found)
 
 
 def read_overrides(folder: Path) -> list[str]:
     """Return what the run's command line set, as Hydra wrote it down."""
     found: list[str] = read_yaml(folder / ".hydra" / "overrides.yaml") or []
-    return found
+    return renamed_overrides(found)
 
 
 def read_choices(folder: Path) -> dict[str, Any]:

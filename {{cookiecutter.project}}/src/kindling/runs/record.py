@@ -13,6 +13,7 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from ..checkpoints.config import config_of
 from ..errors import Interrupted, Pruned
 from ..files import new_file
 from .name import full_name, next_number
@@ -56,7 +57,7 @@ class Record(Callback):
             self._best = None  # its file is gone, or belongs to a time that was given up
         before = read_record(self.file.parent) if trainer.ckpt_path else {}
         self._seconds = before.get("seconds", 0.0)
-        config: dict[str, Any] = dict(pl_module.hparams)
+        config = config_of(pl_module)
         weights: Any = getattr(pl_module, "model", pl_module).parameters()
         git, patch = describe_code(self.runs, self.file.parent)
         overrides = _without_resume(config.get("overrides", []), before.get("overrides"))

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
+from ..checkpoints.moved import renamed
 from ..errors import UsageError, did_you_mean, short
 from ..overrides import RERUN, is_override, option_name, quote
 from .read import read_metrics, read_record, read_rows, read_yaml
@@ -62,7 +63,7 @@ def describe_rerun(folder: str, config: Any, trainer: Any, data: Any) -> None:
     runs = Path(os.environ["PROJECT_ROOT"], config["paths"]["runs"])
     git, patch = describe_code(runs, config["paths"]["output"])
     machine = describe_machine(trainer)
-    kept = read_yaml(Path(folder, "config.yaml"))
+    kept = renamed(read_yaml(Path(folder, "config.yaml")))
     options = changes(kept, config) if kept else []
     differs = {
         "options": ", ".join(options),
@@ -125,7 +126,7 @@ def _find(name: str) -> Path:
 
 def _config(file: Path, folder: Path, given: list[str]) -> dict[str, Any]:
     """Return the run's config in the form of a file in configs/, with the groups whose choice is given made anew."""
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"))
+    config: Any = renamed(OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml")))
     config |= {"resume": None, "rerun": None}
     paths: Any = OmegaConf.to_container(OmegaConf.load(file.parent / "configs/paths/default.yaml"))
     if "${now:" not in str(config["paths"]["run"]):  # the folder is taken

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
+from ..checkpoints.find import newest_checkpoint
 from ..errors import UsageError, did_you_mean, short
 from ..overrides import is_override, option_name, quote, value_of
 from .read import read_overrides
@@ -53,10 +53,12 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
 
 def describe_position(checkpoint: dict[str, Any]) -> str:
     """Return where training stood when `checkpoint` was saved, in a few words."""
-    trainer, resume = checkpoint["hyper_parameters"]["trainer"], checkpoint["resume"]
+    from ..checkpoints.config import read_config  # here, as --help does without torch
+
+    trainer, resume = read_config(checkpoint).get("trainer", {}), checkpoint["resume"]
     batch, batches = resume["batches"]
     ended = resume["epoch_is_ending"] or batch == batches
-    end = f"/{trainer['max_epochs']}" if (trainer["max_epochs"] or -1) > 0 else ""
+    end = f"/{trainer['max_epochs']}" if (trainer.get("max_epochs") or -1) > 0 else ""
     place = (
         f"the end of epoch {resume['epochs']}{end}"
         if ended
@@ -96,33 +98,13 @@ def _last_sign(folder: Path) -> float:
     return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the whole checkpoint of the latest step in a run's folder, `last.ckpt` before others of that step."""
-    from ..checkpoints.io import read  # here, as --help does without torch
-
-    steps, files = {}, list(folder.glob("checkpoints/*.ckpt"))
-    for path in files:
-        try:
-            steps[path] = read(path, mmap=True)["global_step"]
-        except UsageError:
-            print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
-    for path in sorted(steps, key=lambda path: (steps[path], path.name == "last.ckpt"), reverse=True):
-        try:
-            with ZipFile(path) as file:
-                if file.testzip() is None:  # to its last byte, which torch does not look at
-                    return path
-        except BadZipFile:
-            pass
-        print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
-    if files:
-        raise UsageError(f"{short(folder)}: every checkpoint is damaged; begin anew without resume")
-    return None
-
-
 def _overrides(folder: Path | None, checkpoint: Path | None) -> list[str]:
     if checkpoint:
-        from ..checkpoints.io import read
+        from ..checkpoints.config import read_config  # here, as --help does without torch
+        from ..checkpoints.io import is_whole, read
 
-        found: list[str] = read(checkpoint, mmap=True)["hyper_parameters"].get("overrides", [])
-        return found
+        content = read(checkpoint, mmap=True, option="resume")
+        if not is_whole(checkpoint):
+            raise UsageError(f"resume={checkpoint}: the file is damaged; resume={folder or 'auto'} finds another one")
+        return list(read_config(content).get("overrides", []))
     return read_overrides(folder) if folder else []

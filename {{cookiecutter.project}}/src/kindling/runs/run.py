@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from ..errors import UsageError, did_you_mean, short
 from ..digits import duration
+from ..errors import UsageError, did_you_mean, short
 from .read import (
     LOADER,
     curve,

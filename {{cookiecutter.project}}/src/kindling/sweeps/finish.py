@@ -9,9 +9,9 @@ from typing import Any
 
 import optuna
 
+from ..digits import duration, metric, setting
 from ..errors import short
 from ..exits import ROOT
-from ..digits import duration, metric, setting
 from ..tables import Cells, print_table, write_csv
 from .experiment import write_best
 from .trials import SweepResult, Trial, read_sweep

@@ -6,9 +6,9 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from ..digits import metric
 from ..errors import short
 from ..files import new_file
-from ..digits import metric
 from ..tables import Cells
 from .trials import SweepResult
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from ..errors import Pruned
 from ..digits import metric
+from ..errors import Pruned
 
 log = logging.getLogger(__name__)
 

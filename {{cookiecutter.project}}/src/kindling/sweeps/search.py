@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from ..digits import metric, setting
 from ..errors import UsageError
 from ..exits import INTERRUPTED, PRUNED
-from ..digits import metric, setting
 from ..seeding import seed_from
 from .jobs import Job, Jobs, read_numbers
 from .lock import Lock

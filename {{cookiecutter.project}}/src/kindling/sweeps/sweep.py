@@ -16,10 +16,10 @@ from filelock import FileLock
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from ..digits import counted
 from ..errors import UsageError, short
 from ..exits import HYDRA_ERRORS, exit_code
 from ..files import new_file
-from ..digits import counted
 from ..overrides import option_name, quote
 from ..runs.read import read_yaml
 from .jobs import Jobs, Listed, shared_step

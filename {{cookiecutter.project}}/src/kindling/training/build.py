@@ -9,7 +9,9 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer, see
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from ..checkpoints.load import find_checkpoint, load_data, load_task, load_weights
+from ..checkpoints.config import attach, config_of
+from ..checkpoints.find import find_checkpoint
+from ..checkpoints.load import load_data, load_task, load_weights
 from ..errors import UsageError
 from ..runs.console import describe, describe_resumed, write_metrics
 from ..runs.rerun import describe_rerun
@@ -37,7 +39,7 @@ def build(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Traine
     # The config travels in the checkpoint, so evaluate and predict need nothing else. Paths in it are relative.
     portable = OmegaConf.merge(cfg, {"paths": {"root": "."}})
     config: Any = OmegaConf.to_container(portable, resolve=True)
-    task.save_hyperparameters(config, logger=False)
+    attach(task, config)
     if cfg.resume:
         describe_resumed(cfg.resume, config)
     elif cfg.rerun:
@@ -53,7 +55,7 @@ def load(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Trainer
     """
     path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
     task = load_task(path)
-    trainer = instantiate(cfg.trainer, precision=task.hparams["trainer"]["precision"])
+    trainer = instantiate(cfg.trainer, precision=config_of(task)["trainer"]["precision"])
     if cfg.report:
         from ..reports.report import Report  # here, as an evaluation without one needs no pictures
 

@@ -173,7 +173,9 @@ class ShortWay:
         detached = None if loss is None else loss.detach().clone()
         self._zero_grad()
         if loss is None:
-            Closure.warning_cache.warn("`training_step` returned `None`. If this was on purpose, ignore this warning...")
+            Closure.warning_cache.warn(
+                "`training_step` returned `None`. If this was on purpose, ignore this warning..."
+            )
         else:
             self._call("on_before_backward", loss)
             self._name("backward")
@@ -182,9 +184,7 @@ class ShortWay:
         self._call("on_before_optimizer_step", self.optimizer)
         self._name("configure_gradient_clipping")
         value, algorithm = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
-        module.configure_gradient_clipping(
-            self.optimizer, gradient_clip_val=value, gradient_clip_algorithm=algorithm
-        )
+        module.configure_gradient_clipping(self.optimizer, gradient_clip_val=value, gradient_clip_algorithm=algorithm)
         self._name("optimizer_step")
         self._outputs = {} if detached is None else {"loss": detached, **extra}
         return detached
@@ -267,7 +267,9 @@ def find_hooks(trainer: Any, name: str) -> list[Callable[..., Any]]:
     module = trainer.lightning_module
     defined = [callback for callback in trainer.callbacks if not is_lightnings(callback, Callback, name)]
     functions = [getattr(callback, name) for callback in defined]
-    found: list[Callable[..., Any]] = [partial(function, trainer, module) for function in functions if callable(function)]
+    found: list[Callable[..., Any]] = [
+        partial(function, trainer, module) for function in functions if callable(function)
+    ]
     if not is_lightnings(module, LightningModule, name):
         found.append(getattr(module, name))
     return found

@@ -15,9 +15,9 @@ from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
+from ...digits import counted
 from ...errors import UsageError, short
 from ...exits import exit_code
-from ...digits import counted
 from ...project import SOURCE
 from ...startup import before_import
 from .worker import Work, check_number, how_it_died, last_line, run_worker

@@ -11,9 +11,9 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
+from ...digits import counted
 from ...errors import UsageError, short
 from ...exits import exit_code
-from ...digits import counted
 from ...project import SOURCE
 from .slurm_queue import CANCELLED, ENDED, read_queue, wait
 from .slurm_task import DIED, SlurmTask

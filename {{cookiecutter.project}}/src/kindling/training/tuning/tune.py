@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.utilities.memory import garbage_collection_cuda
 
-from ...checkpoints.load import find_checkpoint, load_weights
+from ...checkpoints.find import find_checkpoint
+from ...checkpoints.load import load_weights
 from ...data.module import DataModule
 from ...errors import UsageError
 from ...files import new_file
