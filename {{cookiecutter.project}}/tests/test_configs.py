@@ -1,101 +1,106 @@
-"""Every file in configs/ is found, composed and run for a few steps: a config without a test does not exist."""
+"""Every file in configs/ is found, composed and built: a config without a test does not exist."""
 
-import shutil
-from pathlib import Path
+import functools
+from itertools import zip_longest
 
 import pytest
 import torch
+import yaml
+from choices import CONFIGS, choices, options, read
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
-CONFIGS = Path(__file__).parent.parent / "configs"
-FEW_STEPS = ["debug=fast", "logger=[csv]"]
-PLAIN = [*FEW_STEPS, "model=bow", "callbacks=[record,checkpoint]"]
+from kindling.cli.resolvers import register_resolvers
+from kindling.project import own_packages
+from kindling.testing import check_trains
+
+GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+LISTS = ("callbacks", "logger", "tune")  # groups of which train.py takes several choices
+OTHERS = ("user", "debug", "experiment")  # accounts and keys; sets of options, which are composed one at a time
+BUILT = ("callbacks", "checkpoint_io", "data", "model", "optimizer", "scheduler", "task", "trainer")
+PLACES = {"sampler": "sweep.sampler", "pruner": "sweep.pruner"}  # of a group's choice, if not the group's name
+
+# A composition takes a third of a second, so each holds a choice of every group: all the first ones, all the second ones.
+ROWS = list(
+    zip_longest(*([f"{group}={name}" for name in choices(group)] for group in GROUPS if group not in (*LISTS, *OTHERS)))
+)
+ROW_OF = {choice: row for row, chosen in enumerate(ROWS) for choice in chosen if choice}
 
 
-def choices(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+@functools.cache
+def composed(row: int, more: str = "") -> DictConfig:
+    register_resolvers()
+    chosen = [choice for choice in ROWS[row] if choice]
+    parts = [choice.partition("=") for choice in chosen]
+    lists = [f"{group}=[{','.join(choices(group))}]" for group in LISTS]
+    asked = [f"{group}.{key}=given" for group, _, name in parts for key in missing(group, name)]
+    given = [
+        "++num_outputs=2",
+        "++name=test",
+        "paths.output=runs/test",
+        *([] if "sweep" in dict(part[::2] for part in parts) else ["sweep=search"]),
+    ]
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        return compose("train", [*chosen, *lists, *asked, *given, *filter(None, [more])])
 
 
-def trains(command, *overrides: str) -> None:
-    result = command("train", *overrides)
-    assert result.code == 0, result.err
-    assert "Checkpoint: " in result.out
+def missing(group: str, choice: str) -> list[str]:
+    """Return the options that a choice asks for, such as the path of your file."""
+    return [key for key, value in (yaml.safe_load(read(group, choice)) or {}).items() if value == "???"]
 
 
-@pytest.mark.parametrize("model", choices("model"))
-@pytest.mark.parametrize("task", choices("task"))
-def test_every_model_trains_on_every_task(command, data_of, model: str, task: str) -> None:
-    labels = {"classification": "classes", "regression": "numbers"}[task]
-    trains(command, *data_of(labels), *FEW_STEPS, f"model={model}", f"task={task}")
+def targets(config: DictConfig | ListConfig) -> list[str]:
+    """Return the names of all classes and functions in a part of a config."""
+    nodes = [config._get_node(key) for key in (config if isinstance(config, DictConfig) else range(len(config)))]
+    inner = [name for node in nodes if isinstance(node, DictConfig | ListConfig) for name in targets(node)]
+    return [*([config["_target_"]] if "_target_" in config else []), *inner]
+
+
+def skip_without_package(error: BaseException | None) -> None:
+    while error:
+        if isinstance(error, ModuleNotFoundError):
+            package = str(error.name).partition(".")[0]
+            if package not in ["kindling", *own_packages(CONFIGS.parent)]:
+                pytest.skip(f"{package} is not installed")
+        error = error.__cause__ or error.__context__
 
 
 @pytest.mark.parametrize(
-    ("group", "choice"),
-    [
-        (group, choice)
-        for group in ("optimizer", "scheduler", "trainer", "paths")
-        for choice in choices(group)
-        if choice != "ddp_cpu"  # of test_processes.py
-    ],
+    ("group", "choice"), [(group, choice) for group in GROUPS if group not in OTHERS for choice in choices(group)]
 )
-def test_every_choice_trains(command, dataset, group: str, choice: str) -> None:
-    if choice in ("fsdp", "deepspeed") and torch.cuda.device_count() < 2:
-        result = command("train", *dataset, *PLAIN, f"{group}={choice}")
-        assert result.code == 2
-        assert result.err.startswith(
-            ("train.py: trainer.gpus=2: this machine has ", "train.py: trainer=deepspeed: DeepSp")
-        )
-        assert result.err.count("\n") == 1
-        return
-    if choice == "deepspeed":
-        pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
-    trains(command, *dataset, *PLAIN, f"{group}={choice}")
+def test_every_config_composes_and_builds(tmp_path, monkeypatch, group: str, choice: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROJECT_ROOT", str(tmp_path))
+    config = composed(ROW_OF.get(f"{group}={choice}", 0))
+    part = OmegaConf.select(config, PLACES.get(group, group))
+    if group in LISTS:
+        parts = [part[name] for name in yaml.safe_load(read(group, choice)) if name != "defaults"]
+    else:
+        parts = [part] if isinstance(part, DictConfig) else []
+    try:
+        for target in (name for node in parts for name in targets(node)):
+            get_object(target)
+    except Exception as error:
+        skip_without_package(error)
+        raise
+    if group == "trainer" and isinstance(gpus := config.trainer.gpus, int) and gpus > torch.cuda.device_count():
+        pytest.skip(f"trainer={choice} needs {gpus} GPUs")
+    for node in parts if group in BUILT else []:
+        instantiate(node, **({"logger": None} if group == "trainer" else {}))  # they want accounts
 
 
-@pytest.mark.parametrize("logger", choices("logger"))
-def test_every_logger_writes(command, dataset, tmp_path, logger: str) -> None:
-    pytest.importorskip({"comet": "comet_ml", "mlflow": "mlflow"}.get(logger, "wandb"), reason=f"no {logger} extra")
-    trains(command, *dataset, "model=bow", "debug=fast", f"logger=[{logger}]", f"paths.run={tmp_path / 'run'}")
-    assert any(path.is_file() for path in (tmp_path / "run" / logger).iterdir())
+@pytest.mark.parametrize("choice", [f"{group}={name}" for group in ("debug", "experiment") for name in choices(group)])
+def test_every_set_of_options_composes(choice: str) -> None:
+    composed(0, choice)
 
 
-@pytest.mark.parametrize("callback", choices("callbacks"))
-def test_every_callback_runs(command, dataset, callback: str) -> None:
-    trains(command, *dataset, "model=bow", *FEW_STEPS, f"callbacks={sorted({'checkpoint', callback})}".replace("'", ""))
+def test_every_account_is_of_variables() -> None:
+    for choice in choices("user"):
+        assert all(key.isupper() for key in yaml.safe_load(read("user", choice))), choice
 
 
-@pytest.mark.parametrize("debug", choices("debug"))
-def test_every_debug_mode_ends(command, dataset, tmp_path, debug: str) -> None:
-    limit = ["trainer.max_epochs=2"] if debug == "overfit" else []
-    run = f"paths.run={tmp_path / 'run'}"
-    trains(command, *dataset, "model=bow", "logger=[csv]", f"debug={debug}", *limit, run)
-    assert (debug == "profile") == bool(list((tmp_path / "run").glob("*profile*.txt")))
-
-
-# Those that a search has left are about its data.
-@pytest.mark.parametrize("experiment", [name for name in choices("experiment") if not name.startswith("best_of_")])
-def test_every_experiment_trains(command, real_data, experiment: str) -> None:
-    trains(command, real_data, *FEW_STEPS, f"experiment={experiment}")
-
-
-@pytest.mark.parametrize("data", choices("data"))
-def test_every_dataset_is_made_and_trains(command, real_data, reviews, tmp_path, data: str) -> None:
-    columns = ["data.text=review", "data.label=stars"]
-    shutil.copy(reviews, tmp_path / "train.csv")
-    needed = {"csv": [f"data.path={reviews}", *columns], "hub": [f"data.name={tmp_path}", *columns]}.get(data, [])
-    task = "regression" if "labels: numbers" in (CONFIGS / "data" / f"{data}.yaml").read_text() else "classification"
-    made = command("make_dataset", real_data, f"data={data}", *needed)
-    assert made.code == 0, made.err
-    trains(command, real_data, f"data={data}", *needed, f"task={task}", *PLAIN)
-
-
-def test_every_group_is_tested_here() -> None:
-    run_by_every_command = {"hydra"}
-    run_by_other_tests = {"checkpoint_io", "tune", "user"}  # test_checkpoint_io.py, test_tune.py, test_user.py
-    run_by_other_tests |= {"launcher", "pruner", "sampler", "sweep"}  # test_sweep.py and those of clusters
-    tested = {
-        *("task", "data", "model", "optimizer", "scheduler", "trainer"),
-        *("callbacks", "logger", "paths", "experiment", "debug"),
-    }
-    assert {
-        path.name for path in CONFIGS.iterdir() if path.is_dir()
-    } == tested | run_by_every_command | run_by_other_tests
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_trains(folder_with_data, experiment: str) -> None:
+    overrides = options("experiment", experiment)
+    check_trains([*overrides, "trainer.max_epochs=1", "trainer.limit_train_batches=1"], folder_with_data(overrides))

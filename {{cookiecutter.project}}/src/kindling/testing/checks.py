@@ -141,26 +141,34 @@ def check_processes_agree(overrides: Sequence[str], folder: Path) -> None:
     options = besides([DOUBLE], overrides)
     tolerance = TOLERANCE if DOUBLE in options else TOLERANCE_ELSE
     _train([*options, _probe(begin=begin, dropout=False)], one, make=True)
-    _train([*options, *TWO, _probe(dropout=False)], two, processes=2)
-    start = torch.load(begin, weights_only=True)
-    weights = [checkpoint(run)["state_dict"] for run in (one, two)]
-    moved, apart = (
-        math.sqrt(sum((other[name].double() - mine[name].double()).square().sum().item() for name in start))
-        for mine, other in ((start, weights[0]), weights)
+    ended = _train([*besides(TWO, options), _probe(dropout=False)], two, check=False, processes=2)
+    _require(
+        ended.code == 0,
+        "two processes can't train this. If a parameter is not used in every step, give "
+        f"trainer.strategy=ddp_find_unused_parameters_true\n{ended.said}",
     )
-    wrong = [f"the weights differ by {apart / moved:.1e} of their way"] if apart > tolerance * moved else []
-    for row, other in zip(log_rows(one), log_rows(two), strict=True):
-        for name, value in row.items():
-            if isinstance(value, float) and not math.isclose(value, other[name], rel_tol=tolerance, abs_tol=tolerance):
-                wrong.append(
-                    f"{name} of epoch {row['epoch']:.0f} is {value:.6g} with one and {other[name]:.6g} with two"
-                )
+    wrong = list(_disagreements(one, two, torch.load(begin, weights_only=True), tolerance))
     _require(
         not wrong,
         f"two processes don't train as one does: {_few(wrong)}. training_step has to return the mean over the samples "
         "of its batch; nothing may depend on the number of processes (world_size) or on the other samples of the batch "
         "(batch normalization does, unless +trainer.sync_batchnorm=true is given)",
     )
+
+
+def _disagreements(one: Path, two: Path, start: Mapping[str, torch.Tensor], tolerance: float) -> Iterator[str]:
+    """Yield what two runs that began with the weights `start` disagree about."""
+    weights = [checkpoint(run)["state_dict"] for run in (one, two)]
+    moved, apart = (
+        math.sqrt(sum((other[name].double() - mine[name].double()).square().sum().item() for name in start))
+        for mine, other in ((start, weights[0]), weights)
+    )
+    if apart > tolerance * moved:
+        yield f"the weights differ by {apart / moved:.1e} of their way"
+    for row, other in zip(log_rows(one), log_rows(two), strict=True):
+        for name, value in row.items():
+            if not math.isclose(value, other.get(name, math.nan), rel_tol=tolerance, abs_tol=tolerance):
+                yield f"{name} at step {row['step']:.0f} is {value:.6g} with one and {other.get(name)} with two"
 
 
 def _train(overrides: Sequence[str], run: Path, check: bool = True, **how: Any) -> Ended:

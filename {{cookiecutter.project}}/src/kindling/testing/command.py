@@ -48,7 +48,7 @@ def run_command(
     folder.mkdir(parents=True, exist_ok=True)
     places = [f"paths.data={quote(folder / 'data')}", f"paths.runs={quote(folder)}"] if paths else []
     arguments = [str(root() / f"{name}.py"), *besides(places, options)]
-    shared = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    shared = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     if processes > 1:
         shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port(), "TORCHELASTIC_RUN_ID": "check"}
         shared |= {"GROUP_RANK": "0", "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}

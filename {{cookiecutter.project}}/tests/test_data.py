@@ -1,0 +1,53 @@
+"""Every dataset of configs/data/ that can be made here: its splits, its batches, and that it comes out the same again."""
+
+import json
+from collections import Counter
+
+import pytest
+from choices import CONFIGS, datasets
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from kindling.cli.resolvers import register_resolvers
+
+
+@pytest.fixture(scope="session")
+def built(make):
+    """Build the data module of a dataset, which is made."""
+
+    def build(name: str):
+        register_resolvers()
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+            config = compose("make_dataset", [f"data={name}", f"paths.data='{make(name)}'"])
+        data = instantiate(config.data)
+        data.prepare_data()
+        data.setup()
+        return data
+
+    return build
+
+
+@pytest.mark.parametrize("name", datasets())
+def test_its_splits_hold_every_sample_once(built, name: str) -> None:
+    data = built(name)
+    assert all(len(rows) for rows in data.splits.values())
+    times = Counter(int(row) for rows in data.splits.values() for row in rows)
+    assert set(times.values()) == {1}
+    assert len(times) == json.loads((data.dir / "dataset.json").read_text(encoding="utf-8"))["num_samples"]
+
+
+@pytest.mark.parametrize("name", datasets())
+def test_each_split_has_batches(built, name: str) -> None:
+    data = built(name)
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        assert next(iter(loader))
+
+
+@pytest.mark.parametrize("name", datasets())
+def test_made_again_by_another_process_it_is_the_same(built, made_again, name: str) -> None:
+    ended, folder = made_again[name].result()
+    assert ended.returncode == 0, ended.stderr
+    data = built(name)
+    assert (folder / "data" / data.dir.name / "samples.parquet").read_bytes() == (
+        data.dir / "samples.parquet"
+    ).read_bytes()
