@@ -178,6 +178,11 @@ def test_the_md5_of_the_data_is_the_same_everywhere(original: Path) -> None:
         ("configs/data/base/text.yaml", "batch_size: 32", "batch_size: 16", ["train"]),
         ("configs/data/reviews.yaml", "label: stars", "label: review", ["make_dataset", "train"]),
         ("configs/evaluate.yaml", "seed: 42", "seed: 43", ["evaluate"]),
+        ("src/first_spark/schedulers.py", '"""', '"""A change. ', ["train", "evaluate"]),
+        ("src/kindling/training/trainer.py", '"""', '"""A change. ', ["train", "evaluate"]),
+        ("src/kindling/data/store.py", '"""', '"""A change. ', ["make_dataset", "train", "evaluate"]),
+        ("src/kindling/sweeps/pictures.py", '"""', '"""A change. ', []),
+        ("src/kindling/reports/style.py", '"""', '"""A change. ', []),
         ("configs/model/lstm.yaml", "hidden_size: 128", "hidden_size: 64", []),
         ("params.yaml", "seed: 42", "seed: 43", ["train"]),
     ],
@@ -187,9 +192,9 @@ def test_a_changed_config_runs_what_depends_on_it(
 ) -> None:
     path = original / file
     text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1
+    assert text.count(old) == 1 or path.suffix == ".py"
     try:
-        path.write_text(text.replace(old, new), encoding="utf-8")
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
         assert list(show(original, "dvc", "status", "--json")) == expected
     finally:
         path.write_text(text, encoding="utf-8")

@@ -99,7 +99,7 @@ def test_both_sides_edits_survive(project: Path, upstream: Path) -> None:
     done = update(project)
     assert (done.returncode, done.stderr) == (0, "")
     first, *_ = done.stdout.splitlines()
-    assert first.endswith(f" -> {newest[:7]}: 9 files changed, 0 conflicts.")
+    assert first.endswith(f" -> {newest[:7]}: 9 files changed, conflicts: 0.")
 
     readme = (project / "README.md").read_text(encoding="utf-8")
     assert "News from my-etude.\n" in readme and readme.endswith("A note of the owner's.\n")

@@ -1,11 +1,11 @@
-"""What a bake can do when more is installed: loggers of others, Slurm, Ray."""
+"""What a bake's environment can do when more is installed: loggers of others, Slurm, Ray."""
 
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from conftest import bake_as_user, user_run
+from conftest import ROOT, TEMPLATE, user_run
 
 pytestmark = pytest.mark.slow
 
@@ -17,25 +17,27 @@ def install(project: Path, uv: Path, *packages: str) -> None:
     user_run(*pip, "-c", "requirements.txt", *packages, project=project, uv=uv)
 
 
+def run_tests(installed: Path, *tests: str) -> str:
+    """Run tests in the environment of a bake, on the engine as it lies in the template."""
+    here = {"PYTHONPATH": str(TEMPLATE / "src") if str(ROOT) in tests[0] else "", "OMP_NUM_THREADS": "1"}
+    command = ["python", "-m", "pytest", "-p", "no:cacheprovider", "-rs", *tests]
+    return user_run(*command, project=installed, network=False, variables=here)
+
+
 def test_the_loggers_that_are_extras_work_when_they_are_installed(installed: Path, uv: Path) -> None:
     install(installed, uv, "-e", ".[comet,mlflow]")
-    tests = ["tests/test_loggers.py", "tests/test_configs.py", "-k", "comet or mlflow", "-rs"]
-    shown = user_run("python", "-m", "pytest", *tests, project=installed, network=False)
-    assert "passed" in shown
-    assert "skipped" not in shown
+    for tests in ("tests/test_configs.py", str(ROOT / "tests/engine/loggers/test_loggers.py")):
+        shown = run_tests(installed, tests, "-k", "comet or mlflow")
+        assert "passed" in shown
+        assert "skipped" not in shown
 
 
 @pytest.mark.parametrize(("cluster", "package"), [("slurm", "submitit"), ("ray", "ray")])
-def test_sweeps_run_on_a_cluster_where_one_was_chosen(
-    cluster: str, package: str, template: Path, installed: Path, uv: Path, tmp_path: Path
-) -> None:
-    project = bake_as_user(template, tmp_path, cluster=cluster)
-    (project / ".venv").symlink_to(installed / ".venv")
-    install(project, uv, package)
-    here = {"PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"}
-    tests = ["-p", "no:cacheprovider", "-rs", f"tests/test_{cluster}.py"]
+def test_sweeps_run_on_a_cluster(cluster: str, package: str, installed: Path, uv: Path) -> None:
+    install(installed, uv, package)
+    tests = [str(ROOT / f"tests/engine/sweeps/test_{cluster}.py")]
     if cluster == "slurm":
         tests.append("--numprocesses=2")  # each brings up a Slurm of its own, and waits for it most of the time
-    shown = user_run("python", "-m", "pytest", *tests, project=project, variables=here)
+    shown = run_tests(installed, *tests)
     if cluster == "ray" or (shutil.which("slurmctld") and os.geteuid() == 0):
         assert "passed" in shown and "skipped" not in shown

@@ -222,7 +222,7 @@ def update(project: Path, template: str, version: str, force: bool) -> int:
 def report(project: Path, old: str, new: str, edited: list[str], conflicts: list[str]) -> None:
     """Say what was changed, what is left to do and how to go back."""
     changed = names(git(project, "diff", "--cached", "--name-only", "-z"))
-    print(f"Kindling {old[:7]} -> {new[:7]}: {len(changed)} files changed, {len(conflicts)} conflicts.")
+    print(f"Kindling {old[:7]} -> {new[:7]}: {len(changed)} files changed, conflicts: {len(conflicts)}.")
     for conflict in conflicts:
         print(f"Conflict: {conflict}")
     if edited:
