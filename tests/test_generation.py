@@ -98,7 +98,8 @@ def test_a_bake_holds_exactly_the_chosen_files(answers: dict[str, str], project:
 
 def test_nothing_is_left_unrendered(project: Path) -> None:
     left = re.compile(r"(?<!\$)\{\{|\{%|\{#|#%|cookiecutter\.")
-    assert {name: found for name, text in texts(project).items() if (found := left.findall(text))} == {}
+    own = {name: text for name, text in texts(project).items() if not name.startswith("src/kindling/")}
+    assert {name: found for name, text in own.items() if (found := left.findall(text))} == {}
 
 
 def test_no_placeholder_is_left(project: Path) -> None:

@@ -20,7 +20,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     from kindling.training.build import load
 
     data, task, trainer, checkpoint = load(cfg)
-    (metrics,) = trainer.test(task, data, verbose=False)
+    metrics = dict(trainer.test(task, data, verbose=False)[0])
     write_metrics(metrics, checkpoint.parent / "evaluation.json", checkpoint)
     return metrics
 
