@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..overrides import key, quote
+from ..overrides import option_name, quote
 from ..project import SOURCE, root
 
 TIME_LIMIT = 600  # seconds after which a command is taken to hang
@@ -128,8 +128,8 @@ def _wait(started: Sequence[Any]) -> int:
 
 def besides(defaults: Sequence[str], options: Sequence[str]) -> list[str]:
     """Return the options and those of the defaults that they don't set."""
-    given = {key(option) for option in options}
-    return [*(default for default in defaults if key(default) not in given), *options]
+    given = {option_name(option) for option in options}
+    return [*(default for default in defaults if option_name(default) not in given), *options]
 
 
 def _free_port() -> str:
