@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..checkpoints.config import read_config
 from ..overrides import quote
 from .command import Ended, besides, run_command
 from .end import checkpoint, differences, end_state, log_rows
@@ -206,7 +207,7 @@ def _first_rows(run: Path) -> list[dict[str, Any]]:
     """Return the first rows of the dataset of a run, without what is to be predicted."""
     from pyarrow.parquet import ParquetFile
 
-    config = checkpoint(run)["hyper_parameters"]["data"]
+    config = read_config(checkpoint(run))["data"]
     file = ParquetFile(Path(config["dir"], "samples.parquet"))
     columns = [name for name in file.schema_arrow.names if name != "label"]
     rows: list[dict[str, Any]] = next(file.iter_batches(8, columns=columns)).to_pylist()
