@@ -5,22 +5,11 @@ echo "Open a socket." | python predict.py checkpoint=best input=-
 """
 
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
-from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
 from kindling.cli.command import command
-
-
-def count_bad(rows: Iterable[dict[str, Any]], bad: Counter[bool]) -> Iterator[dict[str, Any]]:
-    """Pass rows on, and count those with and without a prediction."""
-    for row in rows:
-        bad[row["prediction"] is None] += 1
-        yield row
 
 
 @command
@@ -30,18 +19,12 @@ def main(cfg: DictConfig) -> None:
     # Imported here, so that --help does not wait for torch.
     from kindling.checkpoints.find import find_checkpoint
     from kindling.checkpoints.predictor import Predictor
-    from kindling.data.progress import show_progress
-    from kindling.data.readers import read_rows
-    from kindling.data.writers import check_output, write_rows
+    from kindling.data.writers import check_output
 
     check_output(cfg.output)
     predictor = Predictor(find_checkpoint(cfg.checkpoint, cfg.paths.runs))
-    predictions = predictor.predict(read_rows(cfg.input), cfg.column, cfg.batch_size)
-    chunks = iter(lambda: list(islice(predictions, 1000)), [])
-    bad: Counter[bool] = Counter()
-    rows = count_bad(chain.from_iterable(chunks if cfg.output == "-" else show_progress(chunks, "rows")), bad)
-    write_rows(cfg.output, rows)
-    print(f"{bad.total()} rows, {bad[True]} of them without a prediction: {cfg.output}", file=sys.stderr)
+    counts = predictor.predict_file(cfg.input, cfg.output, cfg.column, cfg.batch_size)
+    print(f"{counts.total()} rows, {counts[False]} of them without a prediction: {cfg.output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import torch
 
 from ..data.batch import Batch
-from ..data.readers import Row
+from ..data.progress import show_progress
+from ..data.readers import Row, read_rows
+from ..data.writers import write_rows
 from ..errors import UsageError
 from .load import load_data, load_task
 
 log = logging.getLogger(__name__)
 
 ROWS_PER_CHUNK = 10_000
+ROWS_PER_STEP = 1_000  # of the progress that is shown
 
 
 class Predictor:
@@ -90,6 +94,29 @@ class Predictor:
                     log.warning("%s: %s", place, problem)
                 result = {"prediction": None, "error": problem} if row is None else next(predictions)
                 yield (original or {}) | result
+
+    def predict_file(
+        self, source: str | Path, output: str | Path, column: str | Sequence[str] | None = None, batch_size: int = 64
+    ) -> Counter[bool]:
+        """Write each row of a file with its prediction, and return how many have one (True) and how many have none.
+
+        Args:
+            source: A file that `read_rows` reads, or "-".
+            output: A file that `write_rows` writes, or "-".
+            column: As in `predict`.
+            batch_size: Rows per batch.
+        """
+        counts: Counter[bool] = Counter()
+
+        def counted(chunks: Iterable[list[Row]]) -> Iterator[Row]:
+            for chunk in chunks:
+                counts.update(row["prediction"] is not None for row in chunk)
+                yield from chunk
+
+        predictions = self.predict(read_rows(source), column, batch_size)
+        chunks = iter(lambda: list(itertools.islice(predictions, ROWS_PER_STEP)), [])
+        write_rows(output, counted(chunks if str(output) == "-" else show_progress(chunks, "rows")))
+        return counts
 
     def _find_columns(
         self, chunk: list[tuple[str, Row | None, str]], given: str | Sequence[str] | None
