@@ -5,8 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from kindling.data.batch import Batch
-from kindling.training.module import Module
+from kindling import Batch, Module
 
 
 class Task(Module):
@@ -16,7 +15,7 @@ class Task(Module):
         model: Maps the inputs of a batch, given as keyword arguments, to an output of shape (B, ...).
         loss: Maps (output, target) to a scalar.
         metrics: Updated with (output, target); logged as `val/<name>` and `test/<name>`.
-        **training: Optimizer, scheduler and whether to compile; see `kindling.training.module.Module`.
+        **training: Optimizer, scheduler and whether to compile; see `kindling.Module`.
     """
 
     def __init__(self, model: nn.Module, loss: nn.Module, metrics: MetricCollection, **training: Any) -> None:
