@@ -1,4 +1,4 @@
-"""The short way through a step is Lightning's own, only shorter: both are run, and all that is seen is equal."""
+"""The short way through a step is Lightning's own, only shorter: both are run, and all that can be seen is equal."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -154,7 +154,7 @@ for name in (*ALL_HOOKS, "setup", "teardown"):
 def module_that_records(model: LightningModule, calls: list[Any]) -> LightningModule:
     """Give a module every hook of a step but `on_train_batch_start`, which would lead Lightning's way."""
     hooks = {}
-    for name in {*fast.HOOKS, "on_train_epoch_start", "on_train_epoch_end"} - set(fast.LIGHTNINGS):
+    for name in {*fast.HOOKS, "on_train_epoch_start", "on_train_epoch_end"} - set(fast.STEPS):
 
         def hook(self: LightningModule, *args: Any, name: str = name) -> None:
             gradients = [None if p.grad is None else p.grad.clone() for p in self.parameters()]
@@ -517,7 +517,7 @@ LONG = [
     Case("iterator", module=Iterates),
     Case("skips the rest", module=Skips),
     Case("stream", data=lambda: DataLoader(Stream(), batch_size=4)),
-    *(Case(name, module=override(name)) for name in fast.LIGHTNINGS),
+    *(Case(name, module=override(name)) for name in fast.STEPS),
 ]
 
 
@@ -578,16 +578,11 @@ def late_zero(way: fast.ShortWay) -> None:
     way._progress.zero_grad.increment_completed()
 
 
-def draw(way: fast.ShortWay, batch: Any) -> Any:
-    torch.rand(1)
-    return batch
-
-
 MISTAKES = [
     ("_step_schedulers", lambda way, steps: None, {"weights", "calls"}),
     ("_zero_grad", skip_counter, {"calls", "checkpoint"}),
     ("_zero_grad", late_zero, {"weights", "calls"}),
-    ("_move", draw, {"weights", "generator"}),
+    ("_clip", lambda way: torch.rand(1), {"weights", "generator"}),
     ("_name", lambda way, hook: None, {"error"}),
     ("_call", lambda way, hook, *args: None, {"hooks"}),
 ]

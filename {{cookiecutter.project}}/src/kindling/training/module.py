@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
-from pytorch_lightning.plugins.precision import MixedPrecision
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
@@ -59,19 +59,20 @@ class Module(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         precision, strategy = self.trainer.precision_plugin, self.trainer.strategy
-        if gradient_clip_val and isinstance(strategy, FSDPStrategy) and gradient_clip_algorithm != "value":
+        by_norm = bool(gradient_clip_val) and gradient_clip_algorithm != "value"
+        mixed = isinstance(precision, MixedPrecision)
+        if by_norm and isinstance(strategy, FSDPStrategy):
             sharded: Any = strategy.model  # each process has a part of the gradients; Lightning refuses
             sharded.clip_grad_norm_(gradient_clip_val)
-            return
-        if gradient_clip_val and isinstance(precision, MixedPrecision) and "fused" in optimizer.defaults:
-            # Lightning refuses fused optimizers here, although bf16 scales no gradients.
-            if precision.scaler is None and gradient_clip_algorithm != "value":
-                parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-                torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
-                return
-            if optimizer.defaults["fused"]:
-                raise UsageError(
-                    f"trainer.precision={precision.precision}: gradients can't be clipped with optimizer.fused=true; "
-                    "use optimizer.fused=false, or bf16-mixed"
-                )
-        super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif by_norm and (type(precision) is Precision or (mixed and precision.scaler is None)):
+            # Lightning does the same after 100 calls of functions, and refuses fused optimizers in bf16, although that
+            # scales no gradients.
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val or 0.0)
+        elif gradient_clip_val and mixed and optimizer.defaults.get("fused"):
+            raise UsageError(
+                f"trainer.precision={precision.precision}: gradients can't be clipped with optimizer.fused=true; "
+                "use optimizer.fused=false, or bf16-mixed"
+            )
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
