@@ -60,7 +60,7 @@ class Recorder(Callback):
         self.how = how
         self.calls: dict[str, int] = {}
         self.places: list[Place] = []
-        self.batches: list[tuple[int, int, int]] = []  # epoch, batch, checksum of its tokens
+        self.batches: list[tuple[int, int, int]] = []  # epoch, batch, checksum of its inputs
         self.rates: dict[int, float] = {}
         self.validations: list[int] = []
 
@@ -78,7 +78,7 @@ class Recorder(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._at("train")
-        checksum = zlib.crc32(batch[0]["input_ids"].numpy().tobytes())
+        checksum = zlib.crc32(b"".join(value.numpy().tobytes() for value in batch[0].values()))
         self.batches.append((trainer.current_epoch, batch_idx, checksum))
 
     def on_before_optimizer_step(self, trainer: Trainer, *args: Any) -> None:

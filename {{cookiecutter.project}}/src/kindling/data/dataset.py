@@ -24,14 +24,15 @@ class DatasetModule(DataModule):
     """Samples of torch datasets, in the batches of a plan: shuffled, shared out, seeded and resumed like all others.
 
     A subclass defines `datasets`. A sample is (inputs, target), or inputs alone; inputs are what the model takes by
-    name, or one value for its argument `input_name`. What a dataset draws at random for a training sample depends on
-    the seed, the epoch and the batch alone.
+    name, or one value for its argument `input_name`. What a dataset draws at random for its samples depends on the
+    seed, the epoch and the batch alone; for evaluation it is the same each time.
 
     Args:
         classes: Names of the classes, if the target is the number of one.
         **kwargs: See `DataModule`.
     """
 
+    draws = True  # a dataset may have random transforms
     input_name = "inputs"
     input_columns: tuple[str, ...] = ("inputs",)
 
@@ -92,9 +93,6 @@ class DatasetModule(DataModule):
 
     def targets(self, rows: np.ndarray) -> Target:
         return self.gather(Step(rows)).target
-
-    def augments(self) -> bool:
-        return True  # a dataset may draw random numbers itself
 
     def problem(self, row: Row) -> str:
         for name, kind in self._row_types().items():

@@ -14,6 +14,7 @@ class Source(Protocol):
     """Data that make a batch of a step."""
 
     seed: int
+    draws: bool
 
     def gather(self, step: Step) -> Batch:
         """Return the batch of a step."""
@@ -54,12 +55,14 @@ class Split(Dataset[Batch]):
         planned = isinstance(index, Step)
         step = index if isinstance(index, Step) else Step(np.atleast_1d(index))
         step = step._replace(rows=self.rows[step.rows])
-        if not (self.augment and planned):
+        if not planned or not (self.augment or self.data.draws):
             batch = self.data.gather(step)
         else:
             part = (step.rank,) if step.rank else ()  # the first process does what a single one does
-            with seeded(self.data.seed, step.epoch, step.batch, *part):
-                batch = self.data.augment(self.data.gather(step))
+            epoch = step.epoch if self.augment else 0  # evaluation draws the same each time
+            with seeded(self.data.seed, epoch, step.batch, *part):
+                batch = self.data.gather(step)
+                batch = self.data.augment(batch) if self.augment else batch
         return batch if step.counts else batch._replace(size=0)
 
 

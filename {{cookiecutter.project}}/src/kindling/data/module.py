@@ -39,6 +39,7 @@ class DataModule(LightningDataModule):
     """
 
     input_columns: tuple[str, ...] = ()  # what a row to predict from has to have
+    draws = False  # whether random numbers are drawn to gather a batch
 
     def __init__(
         self,
@@ -72,15 +73,14 @@ class DataModule(LightningDataModule):
         self.pool = pool
         self.sampler = sampler
         self.classes: list[str] = []
-        self.hash = ""  # of the samples' content
-        self.md5 = ""  # of their file
+        self.hash = self.md5 = ""  # of the samples' content, and of their file
         self.splits: dict[str, np.ndarray] = {}
         self._shapes: dict[str, list[Any]] = {}  # of the inputs, which `dummy` imitates
         self._training_plan: Plan | None = None
         self._augments_on_device = type(self).augment_on_device is not DataModule.augment_on_device
 
     def __getstate__(self) -> dict[str, Any]:
-        # Where worker processes are not forked, as on macOS, they are sent this, and have no use for a trainer.
+        # Worker processes that are not forked, as on macOS, are sent this, and have no use for a trainer.
         return self.__dict__ | {"trainer": None}
 
     def make(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class DataModule(LightningDataModule):
 
     def augments(self) -> bool:
         """Whether random numbers are drawn for a training batch before it is moved to the device."""
-        return type(self).augment is not DataModule.augment
+        return self.draws or type(self).augment is not DataModule.augment
 
     def augment(self, batch: Batch) -> Batch:
         """Return a training batch changed at random, on the CPU and maybe in a worker process.

@@ -61,7 +61,7 @@ class StoredData(DataModule):
 
     def settings(self) -> dict[str, Any]:
         """Return what the samples depend on beside `fingerprint`: a dataset made with other settings is made anew."""
-        return {"schema": str(self.schema)}
+        return {"schema": ", ".join(f"{field.name} {field.type}" for field in self.schema)}
 
     def fingerprint(self) -> str:
         """Return a value that changes when the source of the samples changes."""

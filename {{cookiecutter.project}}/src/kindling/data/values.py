@@ -117,10 +117,11 @@ def _list(value: Any, kind: pa.DataType, is_name: bool) -> Any:
     wanted = number_type(kind)
     try:
         array = np.asarray(value)
-        fits = np.can_cast(array.dtype, wanted, "same_kind") or np.array_equal(array.astype(wanted), array)
+        is_number = array.dtype.kind in "biuf"
+        fits = is_number and (wanted.kind == "f" or np.array_equal(array.astype(wanted), array))
     except (ValueError, TypeError, OverflowError):
         fits = False
-    if not fits or array.dtype == object:
+    if not fits:
         raise ValueError(f"{_brief(value)}, not of numbers that are {wanted}")
     shape = shape_of(kind)
     if array.shape != shape if shape else array.ndim != 1:
