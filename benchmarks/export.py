@@ -28,7 +28,7 @@ def main(folder: Path, batch_sizes: list[int], seeds: list[int], options: list[s
     facts: dict[str, Any] = {}
     data.setup()
     rows = data.splits["train"]
-    np.save(folder / "targets.npy", np.asarray(data.targets)[rows].astype(np.int64))
+    np.save(folder / "targets.npy", data.targets(rows).numpy())
     if hasattr(data, "tokens"):
         lengths = data.lengths(rows)
         np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
@@ -41,7 +41,7 @@ def main(folder: Path, batch_sizes: list[int], seeds: list[int], options: list[s
         facts["tokens"] |= {f"p{share}": np.percentile(lengths, share) for share in (50, 95)}
         facts["tokens"] = {name: round(float(value), 1) for name, value in facts["tokens"].items()}
     else:
-        np.save(folder / "inputs.npy", data.table.numpy()[rows])
+        np.save(folder / "inputs.npy", data.columns["inputs"].values.numpy()[rows])
     for batch_size in batch_sizes:
         for seed in seeds:
             data.batch_size, data.seed = batch_size, seed

@@ -74,7 +74,7 @@ def write_source(folder: Path, share: float) -> list[str]:
     source.mkdir(exist_ok=True)
     np.save(source / "inputs.npy", noise // 4 * 3 + (centres // 4).astype(np.uint8)[targets])
     np.save(source / "targets.npy", targets)
-    return ["data=arrays", f"data.path={source}"]
+    return ["data=arrays", f"data.path={source}", f"data.num_features={shape[1]}"]
 
 
 def make(work: Path, folder: Path, options: list[str], jobs: list[Job], seeds: list[int]) -> dict[str, Any]:

@@ -3,29 +3,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from kindling.data.module import DataModule, Inputs
+import pyarrow as pa
+from kindling.data.batch import Inputs
+from kindling.data.stored import StoredData
 
 
-class Arrays(DataModule):
+class Arrays(StoredData):
     """Rows of a table of bytes, as numbers from 0 to 1.
 
     Args:
         path: Folder with `inputs.npy` of shape (N, F) and `targets.npy` of shape (N,).
+        num_features: F.
         **kwargs: See `DataModule`.
     """
 
-    def __init__(self, path: str, **kwargs: Any) -> None:
+    input_columns = ("inputs",)
+
+    def __init__(self, path: str, num_features: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.path = Path(path)
+        self.schema = pa.schema([("inputs", pa.list_(pa.uint8(), num_features)), ("label", pa.string())])
 
-    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for number, target in enumerate(np.load(self.path / "targets.npy")):
-            yield f"row {number}", {"text": f"row {number}", "label": str(target)}
+    def samples(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        inputs, targets = (np.load(self.path / f"{name}.npy", mmap_mode="r") for name in ("inputs", "targets"))
+        for number, (numbers, target) in enumerate(zip(inputs, targets, strict=True)):
+            yield f"row {number}", {"inputs": numbers, "label": str(target)}
 
-    def setup(self, stage: str | None = None) -> None:
-        super().setup(stage)
-        self.table = torch.from_numpy(np.load(self.path / "inputs.npy", mmap_mode="c"))
-
-    def inputs(self, rows: np.ndarray) -> Inputs:
-        return {"inputs": self.table[torch.from_numpy(rows)].float().div_(255)}
+    def to_inputs(self, values: Inputs) -> Inputs:
+        return {"inputs": values["inputs"].float().div_(255)}

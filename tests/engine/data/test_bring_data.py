@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import sample_data
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import sample_data
 import torch
 from commands import HERE, ROOT
 from interruption import differences, run
@@ -50,7 +50,8 @@ def configs(tmp_path_factory) -> list[str]:
     (folder / "model/net.yaml").write_text("_target_: sample_data.Net\nnum_outputs: ${num_outputs}\nsize: 4\n")
     (folder / "model/tagger.yaml").write_text("_target_: sample_data.Tagger\nnum_outputs: ${num_outputs}\n")
     (folder / "task/reconstruction.yaml").write_text(
-        "# @package _global_\nmonitor: val/loss\nmode: min\nnum_outputs: 4\ntask:\n  _target_: sample_data.Reconstruction\n"
+        "# @package _global_\nmonitor: val/loss\nmode: min\nnum_outputs: 4\n"
+        "task:\n  _target_: sample_data.Reconstruction\n"
     )
     return [f"hydra.searchpath=[file://{folder}]"]
 
@@ -130,7 +131,9 @@ def test_what_is_stored_comes_back_in_the_shapes_of_the_schema(tmp_path) -> None
     pixels, lies = sample_data.images()
     rows = np.array([3, 0, 199])
     assert torch.equal(data.inputs(rows)["inputs"], torch.from_numpy(pixels[rows]).float().flatten(1) / 255)
-    assert [data.classes[target] for target in data.targets(rows)] == ["lies" if lies[row] else "stands" for row in rows]
+    assert [data.classes[target] for target in data.targets(rows)] == [
+        "lies" if lies[row] else "stands" for row in rows
+    ]
     assert pq.read_schema(tmp_path / "StoredImages/samples.parquet").names == ["image", "direction", "hash"]
     assert data.encode([{"image": pixels[3].tolist()}])["inputs"].equal(data.inputs(rows[:1])["inputs"])
 
@@ -161,7 +164,11 @@ MISMATCHES = [
     ("StoredTable", {"sugar": "much"}, "image 200: the sugar 'much' is not a number"),
     ("StoredTable", {"sugar": float("nan")}, "image 200: the sugar is empty"),
     ("StoredTable", {"hue": [1]}, "image 200: the hue [1] is of type list, not a number"),
-    ("Tags", {"tokens": [1, 99_999]}, "image 200: the tokens [1, 99999] is of type list, not of numbers that are int16"),
+    (
+        "Tags",
+        {"tokens": [1, 99_999]},
+        "image 200: the tokens [1, 99999] is of type list, not of numbers that are int16",
+    ),
     ("Tags", {"tags": ["up", " "]}, "image 200: the tags is empty"),
 ]
 

@@ -24,7 +24,9 @@ def hub(reviews, tmp_path) -> Path:
 
 @pytest.fixture
 def make(command, hub, tmp_path):
-    return lambda *options: command("make_dataset", "data=hub", f"data.name={hub}", f"data.dir={tmp_path / 'd'}", *options)
+    return lambda *options: command(
+        "make_dataset", "data=hub", f"data.name={hub}", f"data.dir={tmp_path / 'd'}", *options
+    )
 
 
 def split_of(folder: Path) -> dict[str, str]:
@@ -47,7 +49,9 @@ def test_its_own_splits_are_kept_and_what_they_share_is_counted(make, command, h
         own = "val" if name == "validation" else name
         assert [row["text"] for row in rows if row["split"] == own] == list(texts)
     options = ["data=hub", f"data.name={hub}", f"data.dir={tmp_path / 'd'}", "model=bow", "trainer.max_epochs=1"]
-    result = command("train", *options, "logger=[csv]", "callbacks=[checkpoint,report]", f"paths.run={tmp_path / 'run'}")
+    result = command(
+        "train", *options, "logger=[csv]", "callbacks=[checkpoint,report]", f"paths.run={tmp_path / 'run'}"
+    )
     assert result.code == 0, result.err
     assert "100 train, 20 val, 32 test" in result.err
     predicted = pd.read_csv(tmp_path / "run/predictions.csv")

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..errors import UsageError, short
 from ..files import new_folder
-from . import columns, splits, store
+from . import splits, store
 from .batch import Inputs, Target
+from .columns import Column, Types, is_ragged, open_columns, pad, write_columns
 from .module import DataModule
 from .readers import Row
 from .store import HASH, SPLIT
@@ -96,8 +97,8 @@ class StoredData(DataModule):
         values = {}
         for name in self.stored_columns:
             kind, column = self.schema.field(name).type, [row[name] for row in found]
-            if columns.is_ragged(kind):
-                values[name] = columns.pad(column, self.padding)
+            if is_ragged(kind):
+                values[name] = pad(column, self.padding)
             else:
                 values[name] = torch.from_numpy(np.array(column, number_type(kind)))
         return self.to_inputs(values)
@@ -124,7 +125,7 @@ class StoredData(DataModule):
         facts = store.facts(self.dir)
         log.info("Writing the columns of %s as arrays (once)", short(self.dir))
         with new_folder(folder, mark="columns") as new:
-            columns.write_columns(new, self.dir, types, facts["num_samples"], list(facts["classes"]))
+            write_columns(new, self.dir, types, facts["num_samples"], list(facts["classes"]))
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
@@ -144,26 +145,26 @@ class StoredData(DataModule):
                 numbers = np.min_scalar_type(-len(names)) if is_text(kind) else number_type(kind)
                 numbers = np.dtype(np.float32) if numbers == np.float64 else numbers
                 stored = store.read_numbers(self.dir, name, np.empty(size, numbers), names)
-                self._targets[name] = columns.Column(torch.from_numpy(stored))
+                self._targets[name] = Column(torch.from_numpy(stored))
         types = self._mapped()
-        self._columns = columns.open_columns(self._folder(), types, names) if types else {}
+        self.columns = open_columns(self._folder(), types, names) if types else {}
 
     def lengths(self, rows: np.ndarray) -> np.ndarray:
-        ragged = [column for name, column in self._columns.items() if column.offsets is not None]
+        ragged = [column for name, column in self.columns.items() if column.offsets is not None]
         return ragged[0].lengths(rows) if ragged else super().lengths(rows)
 
     def inputs(self, rows: np.ndarray) -> Inputs:
-        return self.to_inputs({name: self._columns[name].gather(rows, self.padding) for name in self.stored_columns})
+        return self.to_inputs({name: self.columns[name].gather(rows, self.padding) for name in self.stored_columns})
 
     def targets(self, rows: np.ndarray) -> Target:
         """Return what is to be predicted, whole numbers as int64: None, a tensor, or several by their columns."""
         found = {}
         for name in self.target_columns:
-            column = self._targets.get(name) or self._columns[name]
+            column = self._targets.get(name) or self.columns[name]
             found[name] = _widen(column.gather(rows, IGNORED))
         return None if not found else next(iter(found.values())) if len(found) == 1 else found
 
-    def _mapped(self) -> columns.Types:
+    def _mapped(self) -> Types:
         """Return the types of the columns that are mapped from disk: all inputs, and targets that are lists."""
         lists = [name for name in self.target_columns if is_list(self.schema.field(name).type)]
         return {name: self.schema.field(name).type for name in (*self.stored_columns, *lists)}
