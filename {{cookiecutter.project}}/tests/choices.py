@@ -26,9 +26,14 @@ def options(group: str, choice: str) -> list[str]:
     return [f"{group}={choice}", *NEEDS.get(f"{group}={choice}", [])]
 
 
+def complete(group: str) -> list[str]:
+    """Return the choices that ask for no option (`???`)."""
+    return [name for name in choices(group) if "???" not in read(group, name)]
+
+
 def datasets() -> list[str]:
     """Return the datasets that can be made here."""
-    return [name for name in choices("data") if name not in LARGE and "???" not in read("data", name)]
+    return [name for name in complete("data") if name not in LARGE]
 
 
 def default(group: str) -> str:

@@ -21,7 +21,7 @@ OTHERS = ("user", "debug", "experiment")  # accounts and keys; sets of options, 
 BUILT = ("callbacks", "checkpoint_io", "data", "model", "optimizer", "scheduler", "task", "trainer")
 PLACES = {"sampler": "sweep.sampler", "pruner": "sweep.pruner"}  # of a group's choice, if not the group's name
 
-# A composition takes a third of a second, so each holds a choice of every group: all the first ones, all the second ones.
+# Composing takes a third of a second, so one composition holds a choice of every group: the first ones, the second...
 ROWS = list(
     zip_longest(*([f"{group}={name}" for name in choices(group)] for group in GROUPS if group not in (*LISTS, *OTHERS)))
 )
@@ -34,7 +34,7 @@ def composed(row: int, more: str = "") -> DictConfig:
     chosen = [choice for choice in ROWS[row] if choice]
     parts = [choice.partition("=") for choice in chosen]
     lists = [f"{group}=[{','.join(choices(group))}]" for group in LISTS]
-    asked = [f"{group}.{key}=given" for group, _, name in parts for key in missing(group, name)]
+    asked = [f"{key}=given" for group, _, name in parts for key in missing(group, name)]
     given = [
         "++num_outputs=2",
         "++name=test",
@@ -47,7 +47,14 @@ def composed(row: int, more: str = "") -> DictConfig:
 
 def missing(group: str, choice: str) -> list[str]:
     """Return the options that a choice asks for, such as the path of your file."""
-    return [key for key, value in (yaml.safe_load(read(group, choice)) or {}).items() if value == "???"]
+    text = read(group, choice)
+    prefix = "" if "# @package _global_" in text else f"{group}."
+    return [f"{prefix}{name}" for name in blanks(yaml.safe_load(text) or {})]
+
+
+def blanks(part: dict) -> list[str]:
+    inner = [f"{key}.{name}" for key, value in part.items() if isinstance(value, dict) for name in blanks(value)]
+    return [*(key for key, value in part.items() if value == "???"), *inner]
 
 
 def targets(config: DictConfig | ListConfig) -> list[str]:
@@ -78,6 +85,7 @@ def test_every_config_composes_and_builds(tmp_path, monkeypatch, group: str, cho
         parts = [part[name] for name in yaml.safe_load(read(group, choice)) if name != "defaults"]
     else:
         parts = [part] if isinstance(part, DictConfig) else []
+    parts = [node for node in parts if node.get("_target_") != "given"]  # of your own, named on the command line
     try:
         for target in (name for node in parts for name in targets(node)):
             get_object(target)

@@ -1,4 +1,4 @@
-"""Every dataset of configs/data/ that can be made here: its splits, its batches, and that it comes out the same again."""
+"""Every dataset of configs/data/: its splits, its batches, and that it comes out the same when it is made again."""
 
 import json
 from collections import Counter

@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from choices import choices, options
+from choices import complete, options
 
 from kindling.testing import check_predicts_alone, check_trains
 
@@ -12,7 +12,7 @@ from kindling.testing import check_predicts_alone, check_trains
 HANDFUL = ["trainer.max_epochs=12", "trainer.limit_train_batches=1", "data.shuffle=false", "scheduler=constant"]
 
 
-@pytest.mark.parametrize("task", choices("task"))
+@pytest.mark.parametrize("task", complete("task"))
 def test_it_learns_a_handful_of_samples_and_predicts_rows(folder_with_data, task: str) -> None:
     overrides = [*options("task", task), *HANDFUL]
     folder = folder_with_data(overrides)

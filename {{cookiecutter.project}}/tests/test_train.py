@@ -4,11 +4,11 @@ A new file there is tested, too. If it needs other data than the default's, say 
 """
 
 import pytest
-from choices import choices
+from choices import complete
 from conftest import CHECKS
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("model", choices("model"))
+@pytest.mark.parametrize("model", complete("model"))
 def test_every_model(checked, model: str, check) -> None:
     checked[model][check].result()

@@ -207,8 +207,7 @@ def _first_rows(run: Path) -> list[dict[str, Any]]:
     """Return the first rows of the dataset of a run, without what is to be predicted."""
     from pyarrow.parquet import ParquetFile
 
-    config = read_config(checkpoint(run))["data"]
-    file = ParquetFile(Path(config["dir"], "samples.parquet"))
+    file = ParquetFile(Path(read_config(checkpoint(run))["data"]["dir"], "samples.parquet"))
     columns = [name for name in file.schema_arrow.names if name != "label"]
     rows: list[dict[str, Any]] = next(file.iter_batches(8, columns=columns)).to_pylist()
     return rows

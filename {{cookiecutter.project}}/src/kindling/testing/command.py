@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ..exits import ROOT
 from ..overrides import option_name, quote
 from ..project import SOURCE, root
 
@@ -106,7 +107,7 @@ def _make_dataset(file: Path, overrides: list[str]) -> None:
 
     from ..cli.resolvers import register_resolvers
 
-    os.environ["PROJECT_ROOT"] = str(file.parent)
+    os.environ[ROOT] = str(file.parent)
     register_resolvers()
     with initialize_config_dir(version_base="1.3", config_dir=str(file.parent / "configs")):
         data = instantiate(compose(file.stem, overrides).data)
