@@ -121,3 +121,15 @@ def noisy(samples: Any) -> Any:
     """Return a batch whose numbers are a little off, other ones each time."""
     x, y = torch.utils.data.default_collate(samples)
     return x + 0.1 * torch.randn_like(x), y
+
+
+class LitNamed(LitModel):
+    """Its hyperparameters are called as parts of the config are; one is a list, and one is no plain data."""
+
+    def __init__(self, model: str, seed: int, widths: Any, activation: nn.Module) -> None:
+        super().__init__(hidden_size=widths[0])
+        self.network[1] = activation
+        self.num_loaded = 0
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.num_loaded += 1
