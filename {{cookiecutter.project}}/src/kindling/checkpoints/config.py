@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from omegaconf import Container, OmegaConf
 from pytorch_lightning import LightningModule
+from torch.nn import Module
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def attach(task: LightningModule, config: Config) -> None:
     vars(task)["on_save_checkpoint"] = _Saved(task, task.on_save_checkpoint)
 
 
-def config_of(task: LightningModule) -> Config:
+def config_of(task: Module) -> Config:
     """Return the configuration that `attach` gave to `task`; an empty one if it was built by hand."""
     config: Config = vars(task).get(KEY, {})
     return config

@@ -92,7 +92,7 @@ def _logged(total: float, samples: float) -> dict[str, Any]:
     """Return what `Logs` saves, of the sum and count of the training loss that were saved in its place."""
     import torch  # here, as commands read runs without it
 
-    state = {"value": torch.tensor(total), "cumulated_batch_size": torch.tensor(samples)}
+    state = {"value": torch.tensor(total), "cumulated_batch_size": torch.tensor(int(samples))}
     saved = {"name": "train/loss", "prog_bar": True, "logger": True, "state": state}
     return {"training_step.train/loss": saved} if samples else {}
 

@@ -8,8 +8,11 @@ from typing import Any
 from ..errors import UsageError, did_you_mean
 
 # What every checkpoint says about itself; include and exclude choose among the rest.
-ALWAYS = ("pytorch-lightning_version", "epoch", "global_step", "config", "hyper_parameters", "hparams_name", "left_out")
-ALWAYS += ("hparams_type", "datamodule_hparams_name", "datamodule_hparams_type", "datamodule_hyper_parameters")
+ALWAYS = (
+    *("pytorch-lightning_version", "epoch", "global_step", "config", "left_out"),
+    *("hyper_parameters", "hparams_name", "hparams_type"),
+    *("datamodule_hyper_parameters", "datamodule_hparams_name", "datamodule_hparams_type"),
+)
 
 
 def choose(checkpoint: dict[str, Any], choice: dict[str, Any], option: str) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def choose(checkpoint: dict[str, Any], choice: dict[str, Any], option: str) -> d
             return True
         return (include is None or matches(path, include)) and not matches(path, exclude)
 
-    chosen = _prune(checkpoint, wanted, "")
+    chosen: dict[str, Any] = _prune(checkpoint, wanted, "")
     return chosen | {"left_out": True}
 
 

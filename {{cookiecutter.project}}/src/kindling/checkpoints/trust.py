@@ -1,6 +1,8 @@
 """What a checkpoint may build. It is data: what its configuration names is built, but from trusted packages alone."""
 
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -11,6 +13,7 @@ from ..errors import UsageError
 from ..project import trusted
 
 # Beside the packages that `kindling.trust` names; never what a checkpoint says.
+LINE = "kindling.trust(__name__)"
 TRUSTED = ("kindling", "torch.nn", "torch.optim", "torchmetrics", "transformers")
 
 
@@ -44,7 +47,17 @@ def _refuse(target: str, path: str | Path) -> None:
 
 
 def _is_trusted(name: str) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in (*TRUSTED, *trusted()))
+    if any(name == package or name.startswith(f"{package}.") for package in (*TRUSTED, *trusted())):
+        return True
+    return _asks_to_be_trusted(name.partition(".")[0])
+
+
+def _asks_to_be_trusted(package: str) -> bool:
+    """Whether the package, which nobody has imported yet, has the line `kindling.trust(__name__)` itself."""
+    spec = find_spec(package) if package and package not in sys.modules else None
+    if spec is None or not spec.submodule_search_locations or not spec.origin:
+        return False
+    return LINE in Path(spec.origin).read_text(encoding="utf-8").splitlines()
 
 
 def _targets(config: Any) -> Iterator[str]:

@@ -48,7 +48,7 @@ class Logs(Callback):
         checkpoint["epoch_logs"] = parts
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        parts = checkpoint.get("epoch_logs") or [_former(*sums) for sums in checkpoint.get("train_loss", [])]
+        parts = checkpoint.get("epoch_logs", [])
         if trainer.state.fn != "fit" or not parts:
             return
         if len(parts) == trainer.world_size:
@@ -104,12 +104,6 @@ def _state(metric: Any) -> dict[str, Any]:
     names = ("value", "cumulated_batch_size") if metric.meta.is_mean_reduction else ("value",)
     state = {name: torch.as_tensor(getattr(metric, name)).detach().cpu().clone() for name in names}
     return {"name": metric.meta.name, "prog_bar": metric.meta.prog_bar, "logger": metric.meta.logger, "state": state}
-
-
-def _former(loss: float, samples: float) -> dict[str, dict[str, Any]]:
-    """Return the sums that checkpoints held in 2026 before they held all that an epoch has logged."""
-    state = {"value": torch.tensor(loss), "cumulated_batch_size": torch.tensor(int(samples))}
-    return {"training_step.train/loss": {"name": "train/loss", "prog_bar": True, "logger": True, "state": state}}
 
 
 def _combine(metric: Any, name: str, before: Tensor) -> Tensor:
