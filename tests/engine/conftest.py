@@ -11,6 +11,7 @@ from filelock import FileLock
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network, whoever is logged in
 os.environ |= {"WANDB_MODE": "offline", "COMET_START_ONLINE": "0", "MLFLOW_TRACKING_URI": "local"}
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["KINDLING_STRICT"] = "1"  # a report that fails ends the run
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; the tests send it
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,6 +14,7 @@ from choices import ROOT, datasets, default, options
 from kindling.testing import check_predicts_alone, check_processes_agree, check_resumes, check_trains, run_command
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network, whoever is logged in
+os.environ["KINDLING_STRICT"] = "1"  # a report that fails ends the run
 CHECKS = [check_trains, check_resumes, check_predicts_alone, check_processes_agree]
 
 Make = Callable[[str], Path]

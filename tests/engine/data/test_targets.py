@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from kindling.data.file import TextFile
-from kindling.reports.outcomes import Outcomes
 
 
 @pytest.mark.parametrize("num_classes", [12, 130, 300])
@@ -31,11 +30,3 @@ def test_any_number_of_classes_has_its_report(command, tmp_path: Path, num_class
     actual = data.targets(np.array([int(row["row"]) for row in rows]))
     assert actual.dtype == torch.int64
     assert [names[number] for number in actual] == [row["actual"] for row in rows]
-
-
-@pytest.mark.parametrize("num_classes", [2, 12, 127, 128, 129, 130, 300])
-def test_a_matrix_counts_pairs_of_classes_that_are_stored_in_the_smallest_type(num_classes: int) -> None:
-    stored = np.arange(num_classes).astype(np.min_scalar_type(-num_classes))
-    predicted = np.roll(np.arange(num_classes), 1)
-    outcomes = Outcomes(np.arange(num_classes), stored, predicted, np.ones(num_classes), ["name"] * num_classes)
-    assert np.array_equal(outcomes.matrix(), np.roll(np.eye(num_classes, dtype=int), -1, axis=1))

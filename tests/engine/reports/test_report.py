@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import ROOT
+from commands import ROOT, WORDS
 from interruption import Crash, Recorder, run, train
 from kindling.data import store as stored
+from kindling.data.batch import Batch, Step
 from kindling.errors import Interrupted
+from kindling.reports.outcomes import Outcomes
 from kindling.reports.report import Report
+from my_project.tasks import Classification
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -284,6 +287,80 @@ def test_a_report_that_fails_takes_one_line_and_nothing_else(command, dataset, t
     assert result.code == 0, result.err
     assert result.err.count("No report: ") == 1 and "Traceback" not in result.err
     assert (tmp_path / "run/metrics.json").exists()
+
+
+class Faulty(Classification):
+    """Says what it predicted in words that do not fit the report: without a prediction."""
+
+    def row(self, prediction: torch.Tensor, classes: list[str]) -> dict[str, Any]:
+        return {"prodiction": classes[0]}
+
+
+class Spelling(Classification):
+    """Predicts what is neither a class nor a number."""
+
+    def row(self, prediction: torch.Tensor, classes: list[str]) -> dict[str, Any]:
+        return {"prediction": list(classes[int(prediction.argmax())])}
+
+
+class Silent(Classification):
+    """Does not say what it predicted."""
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+        super().test_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_fault_of_the_report_ends_a_run_in_tests_and_is_logged_with_its_type_elsewhere(
+    command, dataset, tmp_path, monkeypatch, strict: bool
+) -> None:
+    if not strict:
+        monkeypatch.delenv("KINDLING_STRICT")
+    options = [*BASE, "debug=fast", "task._target_=test_report.Faulty", f"paths.run={tmp_path / 'run'}"]
+    result = command("train", *dataset, *options)
+    assert result.code == int(strict)
+    assert "KeyError: 'prediction'" in result.err
+    assert ("No report, by a fault of it: KeyError" in result.err) == (not strict)
+    assert (tmp_path / "run/metrics.json").exists() == (not strict)
+
+
+@pytest.mark.parametrize(("task", "tables"), [("Spelling", {"predictions.csv", "samples.csv"}), ("Silent", set())])
+def test_a_task_says_what_it_predicted_and_what_it_does_not_say_is_left_out(
+    command, dataset, tmp_path, task: str, tables: set[str]
+) -> None:
+    run = tmp_path / "run"
+    options = [*BASE, "debug=fast", f"task._target_=test_report.{task}", f"paths.run={run}"]
+    result = command("train", *dataset, *options)
+    assert result.code == 0, result.err
+    assert {path.name for path in run.glob("*.csv")} == tables
+    assert {path.name for path in run.glob("*.png")} == {"curves.png"}
+    assert (run / "checkpoints/best.md").exists()
+    if tables:
+        assert {row["predicted"] for row in table(run / "predictions.csv")} <= {str(list(n)) for n in WORDS}
+
+
+class Named:
+    """Names the class that it predicts."""
+
+    def row(self, prediction: torch.Tensor, classes: list[str]) -> dict[str, Any]:
+        return {"prediction": classes[int(prediction.argmax())]}
+
+
+@pytest.mark.parametrize("count", [2, 12, 130, 300])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int64])
+def test_a_matrix_of_many_classes_counts_each_sample(count: int, kind: torch.dtype) -> None:
+    if count > torch.iinfo(kind).max:
+        pytest.skip("the type has no room for so many classes")
+    classes = [f"class {number}" for number in range(count)]
+    outcomes, generator = Outcomes(classes), torch.Generator().manual_seed(count)
+    actual, predicted = (torch.randint(count, (500,), generator=generator) for _ in range(2))
+    predictions = torch.nn.functional.one_hot(predicted, count)
+    for rows in torch.arange(500).split(64):
+        batch = Batch({}, actual[rows].to(kind), len(rows), Step(rows.numpy()))
+        outcomes.add(Named(), predictions[rows], batch)
+    expected = np.zeros((count, count), dtype=int)
+    np.add.at(expected, (actual.numpy(), predicted.numpy()), 1)
+    assert outcomes.are_classes and np.array_equal(outcomes.matrix(), expected)
 
 
 def test_evaluate_draws_the_same_on_request(command, trained, tmp_path) -> None:

@@ -46,13 +46,13 @@ def seeded(*key: int) -> Iterator[None]:
 
 
 def _get_device_state() -> torch.Tensor | None:
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return torch.cuda.default_generators[torch.cuda.current_device()].get_state()
     return torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
 
 
 def _set_device_state(state: torch.Tensor) -> None:
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.default_generators[torch.cuda.current_device()].set_state(state)
     else:
         torch.mps.set_rng_state(state)

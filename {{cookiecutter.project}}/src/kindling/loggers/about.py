@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.nn import Module
+from pytorch_lightning import LightningModule
 
 from ..checkpoints.config import config_of
 from ..data.store import facts
@@ -65,7 +65,7 @@ class LoggedRun:
         self.path(service).mkdir(parents=True, exist_ok=True)
         self.path(service, "id.txt").write_text(f"{name}\n", encoding="utf-8")
 
-    def config(self, task: Module) -> dict[str, Any]:
+    def config(self, task: LightningModule) -> dict[str, Any]:
         """Return the config that the task carries, each part once, and the hash of the data."""
         config = {name: value for name, value in config_of(task).items() if name not in APART}
         for part, repeated in REPEATED.items():

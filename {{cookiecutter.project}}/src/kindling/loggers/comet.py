@@ -10,7 +10,6 @@ from typing import Any
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CometLogger as LightningCometLogger
 from pytorch_lightning.utilities import rank_zero_only
-from torch.nn import Module
 
 from ..errors import UsageError, short
 from ..runs.end import at_job_end
@@ -85,7 +84,7 @@ class CometLogger(LightningCometLogger):
             super().log_metrics({name: value for name, value in row.items() if name != "step"}, row["step"])
 
     @rank_zero_only
-    def log_graph(self, model: Module, input_array: Any = None) -> None:
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Log the task's config: Lightning calls this when the task and its data are ready."""
         self.log_hyperparams(self.run.config(model))
 

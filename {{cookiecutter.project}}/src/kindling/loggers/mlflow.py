@@ -10,7 +10,6 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.utilities.logger import _flatten_dict
 from pytorch_lightning.loggers import MLFlowLogger as LightningMLFlowLogger
 from pytorch_lightning.utilities import rank_zero_only
-from torch.nn import Module
 
 from ..errors import UsageError, short
 from ..runs.end import at_job_end
@@ -78,7 +77,7 @@ class MLFlowLogger(LightningMLFlowLogger):
             log.info("MLflow writes into %s: %s", short(Path(self.run.runs_dir, "mlflow.db")), self._hindrance)
 
     @rank_zero_only
-    def log_graph(self, model: Module, input_array: Any = None) -> None:
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Log the task's config: Lightning calls this when the task and its data are ready."""
         config = self.run.config(model)
         known = self.experiment.get_run(self.run_id).data.params

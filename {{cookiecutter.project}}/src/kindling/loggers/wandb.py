@@ -17,7 +17,6 @@ import yaml
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger as LightningWandbLogger
 from pytorch_lightning.utilities import rank_zero_only
-from torch.nn import Module
 
 from ..errors import short
 from ..runs.end import at_job_end
@@ -87,7 +86,7 @@ class WandbLogger(LightningWandbLogger):
         return wandb.init(**self._wandb_init, settings=settings)
 
     @rank_zero_only
-    def log_graph(self, model: Module, input_array: Any = None) -> None:
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Log the task's config: Lightning calls this when the task and its data are ready."""
         self.log_hyperparams(_without(_swept(), self.run.config(model)))
 

@@ -33,7 +33,8 @@ def read_metrics(path: str | Path) -> dict[str, float]:
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the resolved configuration of a run; that of its command line if training never began."""
     found: dict[str, Any] = read_yaml(folder / "config.yaml") or read_yaml(folder / ".hydra" / "config.yaml")
-    return renamed(found)
+    config: dict[str, Any] = renamed(found)
+    return config
 
 
 def read_overrides(folder: Path) -> list[str]:
