@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.config import read_config
+from ..checkpoints.load import load_data
 from ..overrides import quote
 from .command import Ended, besides, run_command
 from .end import checkpoint, differences, end_state, log_rows
@@ -204,13 +204,14 @@ def _away(folder: Path) -> Iterator[None]:
 
 
 def _first_rows(run: Path) -> list[dict[str, Any]]:
-    """Return the first rows of the dataset of a run, without what is to be predicted."""
+    """Return the first samples of a stored dataset, as rows to predict from."""
     from pyarrow.parquet import ParquetFile
 
-    file = ParquetFile(Path(read_config(checkpoint(run))["data"]["dir"], "samples.parquet"))
-    columns = [name for name in file.schema_arrow.names if name != "label"]
-    rows: list[dict[str, Any]] = next(file.iter_batches(8, columns=columns)).to_pylist()
-    return rows
+    data: Any = load_data(run / "checkpoints/best.ckpt")
+    _require(hasattr(data, "stored_columns"), f"{type(data).__name__} stores no samples: give rows to predict from")
+    stored = list(data.stored_columns)
+    samples = next(ParquetFile(data.dir / "samples.parquet").iter_batches(8, columns=stored)).to_pylist()
+    return [dict(zip(data.input_columns, (sample[name] for name in stored), strict=True)) for sample in samples]
 
 
 def _few(names: Sequence[str]) -> str:
