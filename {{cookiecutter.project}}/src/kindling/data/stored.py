@@ -138,16 +138,9 @@ class StoredData(DataModule):
             self.splits = splits.own_splits(hashes, own, self.folds, self.fold)
         else:
             self.splits = splits.split(hashes, self.folds, self.fold)
-        self._targets = {}
-        for name in self.target_columns:
-            kind = self.schema.field(name).type
-            if not is_list(kind):
-                numbers = np.min_scalar_type(-len(names)) if is_text(kind) else number_type(kind)
-                numbers = np.dtype(np.float32) if numbers == np.float64 else numbers
-                stored = store.read_numbers(self.dir, name, np.empty(size, numbers), names)
-                self._targets[name] = Column(torch.from_numpy(stored))
         types = self._mapped()
         self.columns = open_columns(self._folder(), types, names) if types else {}
+        self._targets = {name: self.columns.get(name) or self._read(name, size) for name in self.target_columns}
 
     def lengths(self, rows: np.ndarray) -> np.ndarray:
         ragged = [column for name, column in self.columns.items() if column.offsets is not None]
@@ -158,11 +151,15 @@ class StoredData(DataModule):
 
     def targets(self, rows: np.ndarray) -> Target:
         """Return what is to be predicted, whole numbers as int64: None, a tensor, or several by their columns."""
-        found = {}
-        for name in self.target_columns:
-            column = self._targets.get(name) or self.columns[name]
-            found[name] = _widen(column.gather(rows, IGNORED))
+        found = {name: _widen(column.gather(rows, IGNORED)) for name, column in self._targets.items()}
         return None if not found else next(iter(found.values())) if len(found) == 1 else found
+
+    def _read(self, name: str, size: int) -> Column:
+        """Return a column of numbers, or of names of classes, from the samples themselves."""
+        kind, names = self.schema.field(name).type, self.classes
+        numbers = np.dtype(np.min_scalar_type(-len(names))) if is_text(kind) else number_type(kind)
+        numbers = np.dtype(np.float32) if numbers == np.float64 else numbers
+        return Column(torch.from_numpy(store.read_numbers(self.dir, name, np.empty(size, numbers), names)))
 
     def _mapped(self) -> Types:
         """Return the types of the columns that are mapped from disk: all inputs, and targets that are lists."""
