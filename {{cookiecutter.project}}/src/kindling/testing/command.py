@@ -48,7 +48,7 @@ def run_command(
     """
     folder.mkdir(parents=True, exist_ok=True)
     places = [f"paths.data={quote(folder / 'data')}", f"paths.runs={quote(folder)}"] if paths else []
-    arguments = [str(root() / f"{name}.py"), *besides(places, options)]
+    arguments = [str(_command_file(name)), *besides(places, options)]
     shared = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     if processes > 1:
         shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port(), "TORCHELASTIC_RUN_ID": "check"}
@@ -65,6 +65,12 @@ def run_command(
         for process in started:
             process.kill()
     return Ended(started[first].exitcode or 0, files[first].read_text(encoding="utf-8", errors="replace"))
+
+
+def _command_file(name: str) -> Path:
+    """Return the command's file: of the project that runs, else of the one that this engine belongs to."""
+    file = root() / f"{name}.py"
+    return file if file.is_file() else SOURCE.parent / f"{name}.py"
 
 
 def _context() -> Any:
