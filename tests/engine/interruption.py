@@ -192,7 +192,7 @@ def _add(history: History, piece: Recorder) -> None:
 def _read(history: History, folder: Path) -> History:
     last = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     history.weights, history.optimizer = last["state_dict"], last["optimizer_states"][0]
-    history.extra = {name: last[name] for name in ("global_step", "epoch", "lr_schedulers", "epoch_logs")}
+    history.extra = {name: last.get(name) for name in ("global_step", "epoch", "lr_schedulers", "epoch_logs")}
     history.extra |= last.get("current_model_state", {})
     history.extra |= {name: state for name, state in last["callbacks"].items() if "Checkpoint" not in name}
     if (file := folder / "checkpoints/best.ckpt").exists():
