@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,14 @@ def test_the_fixtures_name_no_place_but_their_own() -> None:
     assert sum(path.stat().st_size for path in files) < 200_000
     for path in files:
         content = path.read_bytes()
-        assert not any(place in content for place in (b"/work/", b"/home/", b"/root/", b"/tmp/")), path
+        assert not any(
+            place in content for place in map(os.fsencode, (ROOT.parent, Path.home(), tempfile.gettempdir()))
+        ), path
 
 
 @pytest.mark.parametrize("name", MOVED)
 def test_every_moved_name_is_there(name: str) -> None:
     module, _, last = MOVED[name].rpartition(".")
-    assert last == name.rpartition(".")[2]
     text = (ROOT / "src" / f"{module.replace('.', '/')}.py").read_text()  # some need libraries that are not installed
     assert f"class {last}" in text or f"def {last}" in text
 

@@ -291,7 +291,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(command: Command, b
     result = command("train", f"resume={file}")
     assert result.code == 2
     (line,) = result.err.splitlines()
-    assert line.startswith(f"train.py: checkpoint={file}: {says}")
+    assert line.startswith(f"train.py: resume={file}: {says}")
     assert files(broken) == before
 
 
@@ -299,7 +299,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(command: Command, b
     ("options", "says"),
     [
         (["resume={runs}/b"], "train.py: resume={runs}/b: no such run; did you mean {runs}/a?"),
-        (["resume={runs}/a/train.log"], "train.py: checkpoint={runs}/a/train.log: not a checkpoint"),
+        (["resume={runs}/a/train.log"], "train.py: resume={runs}/a/train.log: not a checkpoint"),
         (["resume=auto", "-m"], "train.py: resume=auto: one run can be resumed at a time; leave out -m"),
         (["resume=auto", "paths.runs={runs}/none"], "train.py: resume=auto: there is no run in {runs}/none"),
         (["resume=auto", "paths.run={runs}/a", "model=lstm"], "does not fit"),

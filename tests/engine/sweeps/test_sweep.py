@@ -270,7 +270,7 @@ def test_a_trial_that_fails_or_dies_is_told_and_the_others_go_on(finish, tmp_pat
     assert len(failed) == 3
     errors = [trial.user_attrs["error"] for trial in failed.values()]
     assert sorted(errors) == ["ArithmeticError: no more"] * 2 + [
-        "The process was killed by signal 9; was there enough memory?"
+        "The process was killed by SIGKILL; was there enough memory?"
     ]
     for job in failed:
         assert (sweep / f"{job}/error.txt").read_text()

@@ -26,7 +26,7 @@ UNEVEN = ["model=bow", "data.batch_size=31", "trainer.max_epochs=3", "logger=[cs
 # weights; metrics are kept in single precision, whose numbers are 1.2e-7 apart.
 EXACT = [*UNEVEN, "model.dropout=0", "trainer.precision=64-true"]
 ROUNDING = 5e-7
-ENV = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(HERE)])}
+ENV = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(HERE), str(Path(__file__).parent)])}
 
 
 class Trouble(Callback):

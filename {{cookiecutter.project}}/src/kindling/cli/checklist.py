@@ -151,7 +151,7 @@ CHECKS: dict[str, Check] = {
     "M14.2": tracked,
     "M14.3": made("runs/**/results.csv", "python train.py -m optimizer.lr=1e-3,3e-3"),
     "M15": lightning,
-    "M16.1": exist("tests/test_make_dataset.py"),
+    "M16.1": exist("tests/test_data.py"),
     "M16.2": exist("tests/test_train.py", "tests/test_configs.py"),
     "M16.3": coverage,
     "M17.1": continuous,

@@ -39,8 +39,13 @@ class Module(LightningModule):
 
     def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
         """Log as Lightning does; a mean over an epoch costs an addition per step, and is taken over all processes."""
-        if args or not add_to_mean(self, name, value, options):
-            super().log(name, value, *args, **{"sync_dist": self.trainer.world_size > 1} | options)
+        if not args and add_to_mean(self, name, value, options):
+            return
+        if self._trainer is not None and self.trainer.world_size > 1:
+            options = {"sync_dist": True} | options
+            if options.get("batch_size") is not None:  # of which Lightning takes a mean that is a whole number, if it is one
+                options["batch_size"] = float(options["batch_size"])
+        super().log(name, value, *args, **options)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         if self.optimizer is None:
