@@ -33,7 +33,7 @@ def test_help_of_train_lists_groups_choices_and_current_values(command) -> None:
     result = command("train", "--help", "optimizer.lr=0.125")
     assert result.code == 0
     assert "model: bert, bow, lstm" in result.out
-    assert "task: classification, regression" in result.out
+    assert "task: classification, own, regression" in result.out
     assert "optimizer.lr=0.125" in result.out
 
 

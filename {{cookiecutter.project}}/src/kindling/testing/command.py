@@ -109,14 +109,19 @@ def _be_command(file: Path, environment: dict[str, str], arguments: list[str], m
 
 def _make_dataset(file: Path, overrides: list[str]) -> None:
     from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
     from hydra.utils import instantiate
 
     from ..cli.resolvers import register_resolvers
 
     os.environ[ROOT] = str(file.parent)
     register_resolvers()
-    with initialize_config_dir(version_base="1.3", config_dir=str(file.parent / "configs")):
-        data = instantiate(compose(file.stem, overrides).data)
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(file.parent / "configs")):
+            cfg = compose(file.stem, overrides)
+    except HydraException:
+        return  # the command itself says what is wrong with its options
+    data = instantiate(cfg.data)
     if hasattr(data, "make"):
         data.make()
 
