@@ -182,7 +182,7 @@ def test_the_md5_of_the_data_is_the_same_everywhere(original: Path) -> None:
         ("src/kindling/training/trainer.py", '"""', '"""A change. ', ["train", "evaluate"]),
         ("src/kindling/data/store.py", '"""', '"""A change. ', ["make_dataset", "train", "evaluate"]),
         ("src/kindling/sweeps/pictures.py", '"""', '"""A change. ', []),
-        ("src/kindling/reports/style.py", '"""', '"""A change. ', []),
+        ("src/kindling/style.py", '"""', '"""A change. ', []),
         ("configs/model/lstm.yaml", "hidden_size: 128", "hidden_size: 64", []),
         ("params.yaml", "seed: 42", "seed: 43", ["train"]),
     ],

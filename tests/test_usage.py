@@ -49,7 +49,7 @@ def checked_out(installed: Path) -> Iterator[Path]:
 
 
 # Where their own tests run, one file of them is enough: test_bake.py runs them all.
-FEW_TESTS = "--cov-fail-under=0 -p no:cacheprovider tests/test_readme.py"
+FEW_TESTS = "--cov-fail-under=0 -p no:cacheprovider tests/test_tasks.py"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 from kindling.sweeps.launchers.ray import answers
 from launching import Jobs, finish, make_jobs, told, until
 from launching import search as run_search
@@ -46,7 +47,7 @@ def test_short_jobs_run_while_a_long_one_does(jobs_of) -> None:
     done = [times for (times,) in jobs.done().values()]
     assert all(one["ended"] < done[0]["ended"] for one in done[1:])
     assert all(first["ended"] <= second["began"] for first, second in pairwise(done[1:]))
-    assert Path(done[0]["cwd"]) == Path.cwd()
+    assert Path(done[0]["cwd"]) == ROOT
     assert logs(jobs).count("begins") == 4
     assert processes("raylet") == before
 

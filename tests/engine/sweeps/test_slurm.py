@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 from interruption import same
 from launching import Jobs, finish, make_jobs, start_search, told, until, weights
 from launching import search as run_search
@@ -56,7 +57,7 @@ def test_an_array_does_every_job_once_and_as_many_at_once_as_asked(jobs_of) -> N
     (one,) = jobs.done()["0"]
     assert one["GREETING"] == "well met"
     assert one["SLURM_CPUS_PER_TASK"] == "2"
-    assert Path(one["cwd"]) == Path.cwd()
+    assert Path(one["cwd"]) == ROOT
     for number in range(4):  # a log each, with what the worker said and nothing else
         assert (jobs.folder / f"slurm/{array(jobs)}_{number}_0_log.out").read_text().endswith("begins\n")
 
