@@ -13,6 +13,7 @@ from interruption import same
 from launching import Jobs, finish, make_jobs, start_search, told, until, weights
 from launching import search as run_search
 
+pytest.importorskip("submitit", reason="submitit is not installed: pip install submitit")
 pytest_plugins = ["slurm"]
 pytestmark = pytest.mark.slurm
 LAUNCHER = ["+launcher=slurm", "launcher.partition=debug", "launcher.minutes=3"]
