@@ -35,7 +35,7 @@ def made_again(pool: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactor
     def again(name: str) -> tuple[subprocess.CompletedProcess[str], Path]:
         folder = tmp_path_factory.mktemp("again")
         command = [sys.executable, "make_dataset.py", f"data={name}", f"paths.data={folder / 'data'}"]
-        environment = os.environ | {"PYTHONHASHSEED": "1"}
+        environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT / "src")}
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True), folder
 
     return {name: pool.submit(again, name) for name in datasets()}
