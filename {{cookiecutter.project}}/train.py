@@ -26,9 +26,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
 @command
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
-def main(cfg: DictConfig) -> float:
+def main(cfg: DictConfig) -> float | None:
     """Return the metric that a sweep optimizes."""
-    return launch(train, cfg)[cfg.monitor]
+    return launch(train, cfg).get(cfg.monitor)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,31 @@ class LitStream(LitData):
         return DataLoader(Stream(self.train_set), self.hparams.batch_size)
 
 
+class LitSeeded(LitData):
+    """The same rows in an order that a generator of the loader's own draws."""
+
+    def train_dataloader(self) -> DataLoader:
+        generator = torch.Generator().manual_seed(5)
+        return DataLoader(self.train_set, self.hparams.batch_size, shuffle=True, generator=generator)
+
+
+class LitTraining(pl.LightningModule):
+    """A step and an optimizer, and no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x, _ = batch
+        loss = nn.functional.mse_loss(self.layer(x), x)
+        self.log("train_loss", loss, on_epoch=True)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
 class Stream(IterableDataset):
     def __init__(self, samples: Any) -> None:
         self.samples = samples

@@ -115,14 +115,7 @@ def naming_the_project(engine: Path) -> set[str]:
 
 
 # What is known and yet to be mended; nothing may be added.
-KNOWN: dict[Rule, set[str]] = {
-    circles: {"training.tuning.batch_size -> training.tuning.pictures -> training.tuning.batch_size"},
-    long_modules: {"training.processes"},
-    without_docstring: {
-        *("training/batch_log.py", "training/batch_state.py", "training/gradient_norm.py", "training/progress.py"),
-        *("training/seeds.py", "testing/probe.py"),
-    },
-}
+KNOWN: dict[Rule, set[str]] = {}
 
 
 @pytest.mark.parametrize(

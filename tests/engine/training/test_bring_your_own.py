@@ -68,8 +68,8 @@ def test_lightning_opens_its_checkpoint(trained: Path) -> None:
     assert module.hparams.hidden_size == 16
 
 
-@pytest.mark.parametrize("batch", [2, 6, 9])  # amid an epoch, its first batch, amid the second
-@pytest.mark.parametrize("data", ["LitData", "LitStream"])
+@pytest.mark.parametrize("batch", [2, 6, 9, 14])  # amid an epoch, its first batch, amid the second and the third
+@pytest.mark.parametrize("data", ["LitData", "LitStream", "LitSeeded"])
 def test_it_resumes_to_the_same_bits(data: str, batch: int, trained: Path, tmp_path: Path, monkeypatch) -> None:
     options = [*OWN, MODEL, f"data._target_=plain.{data}"]
     whole = trained
@@ -110,6 +110,29 @@ def test_two_optimizers_that_take_turns(tmp_path: Path, monkeypatch) -> None:
     assert len(state(tmp_path / "run")["optimizer_states"]) == 2
     assert same(state(tmp_path / "whole"), state(tmp_path / "run"))
     assert rows(tmp_path / "whole") == rows(tmp_path / "run")
+
+
+@pytest.mark.parametrize("monitor", ["train_loss_epoch", "val_loss"])
+def test_a_module_with_a_training_step_alone(monitor: str, command: Command, tmp_path: Path) -> None:
+    options = [
+        *OWN,
+        "task._target_=plain.LitTraining",
+        f"monitor={monitor}",
+        "callbacks=[record,checkpoint,report,state]",
+    ]
+    found = command("train", *options, f"paths.run={tmp_path / 'run'}")
+    assert found.code == 0, found.err
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    if monitor == "val_loss":
+        assert "monitor=val_loss: never logged" in found.err and "train_loss_epoch" in found.err
+        assert metrics == {} and (tmp_path / "run/checkpoints/last.ckpt").is_file()
+    else:
+        assert metrics.keys() == {monitor}
+        assert metrics[monitor] == min(float(row[monitor]) for row in rows(tmp_path / "run") if row[monitor])
+    line = json.loads((tmp_path / "run/state.jsonl").read_text().splitlines()[0])
+    assert line["step"] == 0 and "hash" not in line
+    evaluated = command("evaluate", f"checkpoint={tmp_path / 'run/checkpoints/last.ckpt'}")
+    assert evaluated.code == 2 and "test_step" in evaluated.err and "Traceback" not in evaluated.err
 
 
 def test_it_is_evaluated_compared_and_swept(trained: Path, command: Command, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ def launch(function: Callable[[DictConfig], Metrics], cfg: DictConfig) -> Metric
     # Imported here, so that --help does not wait for torch.
     from .runs.read import read_metrics
     from .runs.rerun import compare_rerun
-    from .training.processes import run_processes, trainer_of_processes
+    from .training.placement import trainer_of_processes
+    from .training.processes import run_processes
     from .training.tuning.tune import tune
 
     tune(cfg)

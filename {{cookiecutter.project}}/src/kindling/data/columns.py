@@ -93,7 +93,7 @@ def _stored_type(kind: pa.DataType, names: list[str]) -> np.dtype[Any]:
 
 
 def _numbers(column: pa.Array, names: list[str]) -> np.ndarray:
-    while not pa.types.is_primitive(column.type) and not is_text(column.type) or is_ragged(column.type):
+    while is_ragged(column.type) or not (pa.types.is_primitive(column.type) or is_text(column.type)):
         column = column.flatten()
     if is_text(column.type):
         encoded, place = column.dictionary_encode(), {name: place for place, name in enumerate(names)}

@@ -159,7 +159,7 @@ def _bytes(key: Key) -> bytes:
 
 
 def _in_single_precision(value: Any) -> Any:
-    """Return tensors of numbers as torch makes them itself: of Python's floats, and of NumPy's, collating makes doubles."""
+    """Return tensors as torch makes them itself; of the floats of Python and NumPy, collating makes doubles."""
     if isinstance(value, torch.Tensor):
         return value.float() if value.dtype == torch.float64 else value
     if isinstance(value, dict):

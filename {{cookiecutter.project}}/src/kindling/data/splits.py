@@ -56,7 +56,7 @@ def own_splits(hashes: np.ndarray, names: np.ndarray, folds: int | None, fold: i
     if folds:
         val = hashes[pool] % np.uint64(folds) == np.uint64(fold)
     else:
-        val = (TEST_SHARE <= position) & (position < 2 * TEST_SHARE) & (not keeps_val)
+        val = (position >= TEST_SHARE) & (position < 2 * TEST_SHARE) & (not keeps_val)
     found = {
         "train": pool[~val & ~test],
         "val": own["val"] if keeps_val else pool[val & ~test],

@@ -41,7 +41,6 @@ class CometLogger(LightningCometLogger):
         self.run = run
         self._known = run.known_id("comet")
         self._rows = SentRows(run.path("comet", "rows.jsonl"))
-        self._sent: list[dict[str, Any]] = []
         about = {"name": run.name, "tags": list(run.tags), "offline_directory": str(run.path("comet"))}
         key = self._known or secrets.token_hex(16)
         super().__init__(experiment_key=key, mode="get_or_create", **about | OWN | kwargs)
@@ -79,8 +78,8 @@ class CometLogger(LightningCometLogger):
 
     def _replay(self) -> None:
         """Send the rows from before a kill once more if offline: an archive that was not closed is empty."""
-        self._sent = self._rows.read()
-        for row in () if self._online else self._sent:
+        rows = self._rows.read()
+        for row in () if self._online else rows:
             super().log_metrics({name: value for name, value in row.items() if name != "step"}, row["step"])
 
     @rank_zero_only
@@ -91,8 +90,7 @@ class CometLogger(LightningCometLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         _ = self.experiment
-        row = {name: float(value) for name, value in metrics.items()}
-        if {**row, "step": step} not in self._sent:
+        if (row := self._rows.unsent(metrics, step)) is not None:
             super().log_metrics(row, step)
             self._rows.add(row, step)
 

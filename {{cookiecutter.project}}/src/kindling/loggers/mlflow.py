@@ -43,7 +43,6 @@ class MLFlowLogger(LightningMLFlowLogger):
         self.run = run
         self._known = run.known_id("mlflow")
         self._rows = SentRows(run.path("mlflow", "rows.jsonl"))
-        self._sent: list[dict[str, Any]] = []
         self._environment = os.environ.get("MLFLOW_TRACKING_URI", "")
         uri, self._hindrance = self._environment or "local", None
         if uri.startswith("http") and not answers(uri):
@@ -67,7 +66,7 @@ class MLFlowLogger(LightningMLFlowLogger):
         quiet("pytorch_lightning.loggers.mlflow")
         experiment = super().experiment
         if self._known:
-            self._sent = self._rows.read()
+            self._rows.read()
             experiment.update_run(self._known, "RUNNING")
         else:
             self._rows.file.unlink(missing_ok=True)
@@ -86,8 +85,7 @@ class MLFlowLogger(LightningMLFlowLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         _ = self.experiment
-        row = {name: float(value) for name, value in metrics.items()}
-        if {**row, "step": step} not in self._sent:
+        if (row := self._rows.unsent(metrics, step)) is not None:
             super().log_metrics(row, step)
             self._rows.add(row, step)
 

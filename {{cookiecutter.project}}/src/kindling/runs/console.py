@@ -83,7 +83,8 @@ def inspect(path: Path) -> None:
 def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str | Path | None) -> None:
     """Print the metrics, and write them to `path` in full precision; name the checkpoint, if there is one."""
     Path(path).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    print_table(metric_cells(metrics))
+    if metrics:
+        print_table(metric_cells(metrics))
     print(f"Metrics:    {short(path)}")
     if checkpoint:
         print(f"Checkpoint: {short(checkpoint)}")

@@ -1,3 +1,5 @@
+"""What a check does inside a training."""
+
 import os
 import signal
 from typing import Any

@@ -1,3 +1,5 @@
+"""A row for each batch."""
+
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -41,10 +43,9 @@ class Batches(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.is_global_zero:
-            # Lightning divides the loss by the number of batches whose gradients it adds up.
-            loss = (
-                outputs.get("loss") if isinstance(outputs, dict) else None
-            )  # a module that steps itself may return none
+            # A module that steps its optimizers itself may return no loss.
+            loss = outputs.get("loss") if isinstance(outputs, dict) else None
+            # Lightning divides it by the number of batches whose gradients it adds up.
             self.write(self._row, None if loss is None else float(loss) * trainer.accumulate_grad_batches)
 
     def rewind(self, step: int) -> None:

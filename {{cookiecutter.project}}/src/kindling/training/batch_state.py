@@ -1,3 +1,5 @@
+"""Where training stands at each batch, in full."""
+
 import hashlib
 import json
 from pathlib import Path
@@ -12,8 +14,9 @@ from .batch_log import Batches
 class State(Batches):
     """Write a line for each batch into `state.jsonl`: which samples it had, and where training stood.
 
-    A line has epoch, batch and optimizer step, counted from zero, the number of samples, a hash of their numbers in the
-    dataset, and the learning rates. Of two trainings on the same data, the first line that differs is where they part.
+    A line has epoch, batch and optimizer step, counted from zero, and the learning rates; where the data tell them, the
+    number of samples, too, and a hash of their numbers in the dataset. Of two trainings on the same data, the first
+    line that differs is where they part.
 
     Args:
         dirpath: Folder of the file.
@@ -30,11 +33,12 @@ class State(Batches):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
-        rows = batch.step.rows.astype("<i8")
-        digest = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
-        self._row = self._row | {"samples": len(rows), "hash": digest}
+        if step := getattr(batch, "step", None):  # other data do not tell which samples a batch has
+            rows = step.rows.astype("<i8")
+            digest = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
+            self._row = self._row | {"samples": len(rows), "hash": digest}
 
-    def write(self, row: dict[str, Any], loss: float) -> None:
+    def write(self, row: dict[str, Any], loss: float | None) -> None:
         self._file.write(json.dumps(row).encode() + b"\n")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

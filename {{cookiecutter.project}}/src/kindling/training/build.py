@@ -1,5 +1,6 @@
 """From a configuration to objects that train, and from a trained one to its metrics."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from ..checkpoints.find import find_checkpoint
 from ..checkpoints.load import load_data, load_task, load_weights
 from ..errors import UsageError
 from ..runs.console import describe, describe_resumed, write_metrics
+from ..runs.metrics import is_metric
 from ..runs.rerun import describe_rerun
 from . import preflight
+
+log = logging.getLogger(__name__)
 
 
 def build(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Trainer]:
@@ -83,5 +87,11 @@ def evaluate_best(trainer: Trainer, task: LightningModule, data: LightningDataMo
     if is_overridden("test_step", task) and is_overridden("test_dataloader", data):
         found += trainer.test(task, datamodule=data, ckpt_path=path, verbose=False)
     metrics = {name: value for part in found for name, value in part.items()}
+    if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.monitor not in metrics:
+        if callback.best_model_score is None:
+            logged = ", ".join(sorted(filter(is_metric, trainer.callback_metrics))) or "nothing"
+            log.warning("monitor=%s: never logged, so no checkpoint is the best; there is %s", callback.monitor, logged)
+        else:  # of training itself
+            metrics[callback.monitor] = float(callback.best_model_score)
     write_metrics(metrics, f"{trainer.default_root_dir}/metrics.json", path)
     return metrics

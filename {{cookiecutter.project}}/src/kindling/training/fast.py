@@ -1,8 +1,7 @@
 """What makes a step cheap: Lightning's loop over the batches of an epoch, with a short way through the usual step.
 
-Lightning calls about 1,300 Python functions in a step, beside those of torch, and most find nothing to do: a profiler
-that is not there, hooks that nobody defines, values that nobody has logged. The short way calls a fifth of them. The
-hooks and their order, the counters, the values logged and the numbers are Lightning's own.
+Lightning calls about 1,300 Python functions in a step, beside those of torch, and most find nothing to do. The short
+way calls a fifth. The hooks and their order, the counters, what is logged and the numbers are Lightning's own.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,8 +23,8 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 
-HOOKS = ("on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward")
-HOOKS += ("on_before_optimizer_step", "on_train_batch_end")
+BEFORE_STEP = ("on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward")
+HOOKS = (*BEFORE_STEP, "on_before_optimizer_step", "on_train_batch_end")
 # A module that overrides one of these changes how a step is made, or may skip the rest of the epoch.
 STEPS = ("backward", "lr_scheduler_step", "on_train_batch_start", "optimizer_step", "optimizer_zero_grad")
 TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
@@ -89,7 +88,8 @@ class ShortWay:
     def __init__(self, loop: FastEpochLoop) -> None:
         trainer: Any = loop.trainer
         self.loop, self.trainer, self.module = loop, trainer, trainer.lightning_module
-        self.callbacks, self.optimizer, self.outputs = list(trainer.callbacks), trainer.optimizers[0], None
+        self.callbacks, self.optimizer = list(trainer.callbacks), trainer.optimizers[0]
+        self.outputs: dict[str, Any] | None = None
         self._hooks = {name: find_hooks(trainer, name) for name in HOOKS}
         self._progress = loop.automatic_optimization.optim_progress.optimizer
         self._schedulers = [config for config in trainer.lr_scheduler_configs if config.interval == "step"]
@@ -210,7 +210,7 @@ class _Results(_ResultCollection):
 def is_plain(trainer: Any, fetcher: _DataFetcher) -> bool:
     """Return whether steps of an epoch can go the short way: nothing changes how a step is made."""
     module, strategy, precision = trainer.lightning_module, trainer.strategy, trainer.precision_plugin
-    return (
+    return bool(
         type(strategy) is SingleDeviceStrategy
         and strategy.model is module
         and (type(precision) is Precision or (type(precision) is MixedPrecision and precision.scaler is None))

@@ -1,3 +1,5 @@
+"""The norm of the gradients."""
+
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer

@@ -14,7 +14,8 @@ def add_to_mean(module: LightningModule, name: str, value: Any, options: dict[st
     others are two additions. The mean is Lightning's own, and so is all that becomes of it.
     """
     trainer: Any = module._trainer
-    if trainer is None or type(value) is not Tensor or options.get("on_step") or "batch_size" not in options:
+    size = options.get("batch_size")
+    if trainer is None or size is None or type(value) is not Tensor or options.get("on_step"):
         return False
     connector = trainer._logger_connector
     if connector._first_loop_iter is not False:
@@ -24,7 +25,6 @@ def add_to_mean(module: LightningModule, name: str, value: Any, options: dict[st
         return False
     if not metric.meta.is_mean_reduction or value.dtype not in (torch.float32, torch.float64):
         return False
-    size = options["batch_size"]
     metric.value = metric.value + value.detach() * size
     metric.cumulated_batch_size = metric.cumulated_batch_size + size
     return True

@@ -43,8 +43,8 @@ class Module(LightningModule):
             return
         if self._trainer is not None and self.trainer.world_size > 1:
             options = {"sync_dist": True} | options
-            if options.get("batch_size") is not None:  # of which Lightning takes a mean that is a whole number, if it is one
-                options["batch_size"] = float(options["batch_size"])
+            if options.get("batch_size") is not None:
+                options["batch_size"] = float(options["batch_size"])  # Lightning rounds the mean of whole numbers down
         super().log(name, value, *args, **options)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -66,10 +66,11 @@ class Module(LightningModule):
         precision, strategy = self.trainer.precision_plugin, self.trainer.strategy
         by_norm = bool(gradient_clip_val) and gradient_clip_algorithm != "value"
         mixed = isinstance(precision, MixedPrecision)
+        unscaled = type(precision) is Precision or (isinstance(precision, MixedPrecision) and precision.scaler is None)
         if by_norm and isinstance(strategy, FSDPStrategy):
             sharded: Any = strategy.model  # each process has a part of the gradients; Lightning refuses
             sharded.clip_grad_norm_(gradient_clip_val)
-        elif by_norm and (type(precision) is Precision or (mixed and precision.scaler is None)):
+        elif by_norm and unscaled:
             # Lightning does the same after 100 calls of functions, and refuses fused optimizers in bf16, although that
             # scales no gradients.
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

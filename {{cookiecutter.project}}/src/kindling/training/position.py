@@ -1,7 +1,7 @@
 """Where training stands, and loaders that go on from there."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from typing import Any
@@ -63,6 +63,10 @@ class Position(Callback):
     have. A loader that keeps its own state (`state_dict`) is left to Lightning.
     """
 
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+        self._seeds: dict[int, tuple[torch.Generator, int]] = {}  # of the loaders' own generators, as they came
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         data: Any = trainer.datamodule or pl_module  # type: ignore[attr-defined]
         if hasattr(data, "weight"):
@@ -78,15 +82,24 @@ class Position(Callback):
         if hasattr(loader, "state_dict") or isinstance(loader, ResumableLoader):
             return loader
         if not isinstance(loader, DataLoader):
-            _say(trainer, f"a training loader of type {type(loader).__name__}", "use one torch DataLoader")
+            self._say(trainer, f"a training loader of type {type(loader).__name__}", "use one torch DataLoader")
             return loader
         loader = _process_dataloader(trainer, TrainerFn.FITTING, RunningStage.TRAINING, loader)
         if isinstance(loader.dataset, IterableDataset):
-            _say(trainer, "an IterableDataset", "let its samples depend on nothing but torch's random numbers")
+            self._say(trainer, "an IterableDataset", "let its samples depend on nothing but torch's random numbers")
         if loader.num_workers and loader.persistent_workers:
-            _say(trainer, "persistent workers, whose random numbers run on", "use persistent_workers=False")
+            self._say(trainer, "persistent workers, whose random numbers run on", "use persistent_workers=False")
         seeds = next(callback for callback in trainer.callbacks if isinstance(callback, Seeds))  # type: ignore[attr-defined]
-        return ResumableLoader(loader, lambda: position(trainer), (seeds.seed, trainer.global_rank), seeds.every)
+        for generator in _generators(loader):
+            self._seeds.setdefault(id(generator), (generator, generator.initial_seed()))
+        own = [self._seeds[id(generator)] for generator in _generators(loader)]
+        return ResumableLoader(loader, lambda: position(trainer), (seeds.seed, trainer.global_rank), seeds.every, own)
+
+    def _say(self, trainer: Trainer, what: str, remedy: str) -> None:
+        """Say in one line, once, what keeps a resumed run from being exact."""
+        if trainer.ckpt_path and trainer.is_global_zero and what not in self._said:
+            log.warning("Resumed. It has %s; to come out the same to the last bit, %s", what, remedy)
+        self._said.add(what)
 
 
 class ResumableLoader:
@@ -97,15 +110,22 @@ class ResumableLoader:
         position: Returns the epoch, and the batch in it to start from; asked when the first batch is.
         key: Seed and process.
         every: As in `Seeds`; unless it is "batch", the generators that training draws from stay as they are.
+        own: The generators of its own that the loader draws from, each with the seed that it came with.
     """
 
     def __init__(
-        self, loader: DataLoader[Any], position: Callable[[], tuple[int, int]], key: tuple[int, ...], every: str
+        self,
+        loader: DataLoader[Any],
+        position: Callable[[], tuple[int, int]],
+        key: tuple[int, ...],
+        every: str,
+        own: Sequence[tuple[torch.Generator, int]] = (),
     ) -> None:
         self.loader = loader
         self.position = position
         self.key = key
         self.every = every
+        self.own = own
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)  # Lightning tells samplers the epoch
@@ -115,8 +135,8 @@ class ResumableLoader:
 
     def __iter__(self) -> Iterator[Any]:
         epoch, start = self.position()
-        for generator in _generators(self.loader):
-            generator.manual_seed(seed_from(generator.initial_seed(), epoch) if epoch else generator.initial_seed())
+        for generator, seed in self.own:
+            generator.manual_seed(seed_from(seed, epoch) if epoch else seed)
         with self._seeded(epoch):
             batches = iter(self.loader)
         for batch in count():
@@ -140,9 +160,3 @@ def _generators(loader: DataLoader[Any]) -> Iterable[torch.Generator]:
     sampler: Any = loader.sampler
     found = [loader.generator, getattr(sampler, "generator", None)]
     return {id(generator): generator for generator in found if generator is not None}.values()
-
-
-def _say(trainer: Trainer, what: str, remedy: str) -> None:
-    """Say in one line what keeps a resumed run from being exact."""
-    if trainer.ckpt_path and trainer.is_global_zero:
-        log.warning("Resumed. It has %s; to come out the same to the last bit, %s", what, remedy)

@@ -1,3 +1,5 @@
+"""How far training has come, on the screen and in the log."""
+
 import logging
 import sys
 import time

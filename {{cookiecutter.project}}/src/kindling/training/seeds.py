@@ -1,3 +1,5 @@
+"""The random numbers of training."""
+
 import random
 from functools import cached_property
 from typing import Any

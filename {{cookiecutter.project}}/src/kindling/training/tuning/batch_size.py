@@ -3,7 +3,7 @@
 import logging
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,32 +15,16 @@ from ...data.batch import Step
 from ...data.loader import Split
 from ...data.module import DataModule
 from ...errors import UsageError, did_you_mean, short
+from .attempt import NEARLY, Attempt
 from .tune import Trial
 
 log = logging.getLogger(__name__)
 
 PICKS = ("fastest", "largest")
-NEARLY = 0.95  # of the best speed is as good
 SHARE = 10  # batches that an epoch has at least
 # Batches are timed in so many rounds at least, and for so long; the median counts, as other work may slow some down.
 ROUNDS, SECONDS = 3, 0.5
 ENDLESS = 10**9  # steps; the stopwatch ends the trial
-
-
-class Attempt(NamedTuple):
-    """What came of one batch size.
-
-    Args:
-        size: Samples per batch.
-        speed: Samples per second.
-        memory: The most bytes that were taken of a GPU.
-        largest: The largest size that makes sense with this dataset.
-    """
-
-    size: int
-    speed: float
-    memory: int
-    largest: int
 
 
 class BatchSizeFinder:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from ...style import BLUE, GRAY, ORANGE, figure_at
-from .batch_size import NEARLY, Attempt
+from .attempt import NEARLY, Attempt
 
 SIZE = (5.6, 3.4)
 
