@@ -1,7 +1,6 @@
 """Test a checkpoint.
 
 python evaluate.py checkpoint=best                                     the best checkpoint of the newest run
-python evaluate.py checkpoint=runs/2026-11-20/12-00-00                 of this run
 python evaluate.py checkpoint=best report=true                         and draw its confusion matrix
 python evaluate.py inspect=last                                        where training stood, and what is left
 """
@@ -15,8 +14,7 @@ from kindling.launch import launch
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Return the metrics of the checkpoint on the test split of the data that it was trained on."""
-    # Imported here, so that --help does not wait for torch.
-    from kindling.runs.console import write_metrics
+    from kindling.runs.console import write_metrics  # here, so that --help does not wait for torch
     from kindling.training.build import load
 
     data, task, trainer, checkpoint = load(cfg)
@@ -30,10 +28,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 def main(cfg: DictConfig) -> None:
     """Print the metrics, and write them beside the checkpoint; or print what the checkpoint tells about its run."""
     if cfg.inspect:
-        from kindling.checkpoints.find import find_checkpoint
         from kindling.runs.console import inspect
 
-        inspect(find_checkpoint(cfg.inspect, cfg.paths.runs, "inspect"))
+        inspect(cfg.inspect, cfg.paths.runs)
     else:
         launch(evaluate, cfg)
 

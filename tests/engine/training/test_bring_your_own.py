@@ -70,7 +70,9 @@ def test_lightning_opens_its_checkpoint(trained: Path) -> None:
 
 @pytest.mark.parametrize("batch", [2, 6, 9, 14])  # amid an epoch, its first batch, amid the second and the third
 @pytest.mark.parametrize("data", ["LitData", "LitStream", "LitSeeded"])
-def test_it_resumes_to_the_same_bits(data: str, batch: int, trained: Path, tmp_path: Path, monkeypatch) -> None:
+def test_it_resumes_to_the_same_bits(
+    data: str, batch: int, trained: Path, tmp_path: Path, command: Command, monkeypatch
+) -> None:
     options = [*OWN, MODEL, f"data._target_=plain.{data}"]
     whole = trained
     if data != "LitData":
@@ -81,6 +83,9 @@ def test_it_resumes_to_the_same_bits(data: str, batch: int, trained: Path, tmp_p
         assert run(tmp_path, "train", *options, f"paths.run={tmp_path / 'run'}") == 1
     assert run(tmp_path, "train", f"resume={tmp_path / 'run'}") == 0
     assert same(state(whole), state(tmp_path / "run"))
+    shown = command("evaluate", f"inspect={tmp_path / 'run'}")
+    assert shown.code == 0, shown.err
+    assert ("0 of 18 steps" if data != "LitStream" else "not known") in shown.out
     assert same(state(whole, "best"), state(tmp_path / "run", "best"))
     assert rows(whole) == rows(tmp_path / "run")
 

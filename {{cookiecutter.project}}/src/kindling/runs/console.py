@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 from ..checkpoints.config import read_config
+from ..checkpoints.find import find_checkpoint
 from ..checkpoints.io import read
 from ..digits import count, metric, setting
 from ..errors import UsageError, short
@@ -50,8 +52,17 @@ def describe_resumed(path: str, config: Any) -> None:
         log.info("It has finished; trainer.max_epochs=<more> would let it go on")
 
 
-def inspect(path: Path) -> None:
-    """Print where training stood when the checkpoint at `path` was saved, and what it had reached."""
+def inspect(name: str, runs: str | Path) -> None:
+    """Print where training stood when a checkpoint was saved, and what it had reached.
+
+    Args:
+        name: A file, a run's folder, or "best" or "last" of the newest run.
+        runs: Folder of the runs.
+
+    Raises:
+        UsageError: There is no such checkpoint, or it holds weights alone.
+    """
+    path = find_checkpoint(name, runs, "inspect")
     checkpoint = read(path, mmap=True)
     if "resume" not in checkpoint:
         raise UsageError(f"inspect={path}: it holds no more than weights")
@@ -62,14 +73,15 @@ def inspect(path: Path) -> None:
     md5 = checkpoint.get(data["_target_"].rpartition(".")[2], {}).get("md5")
     source = data.get("dir", data["_target_"])
     per_epoch = -(-resume["batches"][1] // trainer["accumulate_grad_batches"])
-    steps = trainer["max_steps"] if trainer["max_steps"] > 0 else trainer["max_epochs"] * per_epoch
+    steps = trainer["max_steps"] if trainer["max_steps"] > 0 else (trainer["max_epochs"] or math.inf) * per_epoch
+    left = f"{max(0, steps - checkpoint['global_step'])} of {steps} steps"
     interrupted = checkpoint.get("interrupted")
     rows = {
         "checkpoint": short(path),
         "data": f"{source}, MD5 {md5}" if md5 else source,
         "saved": f"{datetime.fromtimestamp(path.stat().st_mtime):%Y-%m-%d %H:%M:%S}",
         "at": describe_position(checkpoint),
-        "left": f"{max(0, steps - checkpoint['global_step'])} of {steps} steps",
+        "left": left if math.isfinite(steps) else "not known: the loader has no length",
         "interrupted": f"by {interrupted['by']} in {interrupted['in']}" if interrupted else "no",
         "learning rate": ", ".join(
             setting(group["lr"]) for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]

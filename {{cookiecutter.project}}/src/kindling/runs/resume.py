@@ -62,7 +62,7 @@ def describe_position(checkpoint: dict[str, Any]) -> str:
     place = (
         f"the end of epoch {resume['epochs']}{end}"
         if ended
-        else f"epoch {resume['epochs']}{end}, batch {batch}/{batches}"
+        else f"epoch {resume['epochs']}{end}, batch {batch}" + (f"/{batches}" if batches != float("inf") else "")
     )
     return f"{place}, step {checkpoint['global_step']}"
 
