@@ -83,6 +83,7 @@ def _run(out: Path, err: Path, sabotage: Callable[[], None] | None, folder: Path
     for file, number in ((out, 1), (err, 2)):
         os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644), number)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)  # for the processes that it starts
     multiprocessing.set_start_method("fork", force=True)  # of its workers, as if it had not been forked itself
     if sabotage:
         sabotage()

@@ -55,6 +55,15 @@ ON_THE_COMMAND_LINE = [
     ("train {dataset} task=regression", "task=regression: the labels of this dataset are classes"),
     ("train {numbers}", "task=classification: the labels in {numbers_folder} are numbers; use task=regression"),
     ("train {dataset} data.labels=words", "data.labels=words: choose from classes, numbers"),
+    # targets
+    ("train {dataset} task=own", "task._target_: a value is missing"),
+    ("train {dataset} task._target_=nope.Nope", "task._target_=nope.Nope: there is no module nope"),
+    ("train {dataset} task._target_=my_project.lit.Lit", "=my_project.lit.Lit: there is no module my_project.lit"),
+    (
+        "train {dataset} task._target_=my_project.tasks.Klassification",
+        "has no Klassification; did you mean Classification?",
+    ),
+    ("train {dataset} data._target_=kindling.data.file.TextFiel", "has no TextFiel; did you mean TextFile?"),
     # models
     ("train {dataset} model=bow model.vocab_size=3", "BagOfWords does not fit TextFile: an embedding is too small"),
     ("train {dataset} model=bow model.num_outputs=7", "BagOfWords does not fit TextFile: its output is of shape"),

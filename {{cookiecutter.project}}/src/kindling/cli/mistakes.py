@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import yaml
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
-from ..errors import Interrupted, ProcessFailed, UsageError, short
+from ..errors import Interrupted, ProcessFailed, UsageError, did_you_mean, short
 from ..exits import FAILED, JOB, MISTAKE, SIGUSR1, exit_code
 from ..project import SOURCE
 from ..runs.folder import outer_rank
@@ -99,6 +100,8 @@ def mistake(error: BaseException, file: Path) -> str | None:
             return f"{cause.override}: not of the form key=value"
         if isinstance(cause, InstantiationException) and "full_key: " in message:
             option = message.rpartition("full_key: ")[2] + ": "
+        if isinstance(cause, ImportError) and (line := _names_nothing(cause)):
+            return f"{option.removesuffix(': ')}._target_={line}"
         if type(cause).__name__ in REFUSALS and (
             _raised_by_a_library(cause, file)
             or _is_about_an_added_option(message)
@@ -143,6 +146,19 @@ def _raised_in_a_library(error: BaseException) -> bool:
     """Whether the last frame of the traceback is a library's: it was given a value that it does not take."""
     last = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
     return bool({"site-packages", "dist-packages"} & set(last.parts))
+
+
+def _names_nothing(error: ImportError) -> str | None:
+    """Return what a `_target_` names that is not there; None if something that it imports is missing."""
+    match = re.match(r"Error loading '([\w.]+)'", str(error))
+    if not match or not isinstance(error.__cause__, ModuleNotFoundError):
+        return None
+    target, missing = match[1], error.__cause__.name or ""
+    where, _, name = missing.rpartition(".")
+    if missing == target and where in sys.modules:
+        names = [known for known in dir(sys.modules[where]) if not known.startswith("_")]
+        return f"{target}: {where} has no {name}{did_you_mean(name, names)}"
+    return f"{target}: there is no module {missing}" if f"{target}.".startswith(f"{missing}.") else None
 
 
 def _is_about_an_added_option(message: str) -> bool:

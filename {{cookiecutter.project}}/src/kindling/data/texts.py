@@ -1,12 +1,12 @@
 """The texts of samples as they are on disk, one or several each."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from . import store
-from .readers import open_parquet
 from .tokenizer import Texts
 
 SHOWN = 300  # characters of a text
@@ -39,15 +39,13 @@ def read_texts(folder: Path, columns: Sequence[str]) -> Iterator[list[list[str]]
 
 def read_texts_at(folder: Path, columns: Sequence[str], rows: np.ndarray) -> list[str]:
     """Return the texts of the samples with numbers `rows`, each sample in one line."""
-    found: dict[int, str] = {}
-    with open_parquet(folder / "samples.parquet") as file:
-        start = 0
-        for group in range(file.num_row_groups):
-            end = start + file.metadata.row_group(group).num_rows
-            if wanted := [int(row) for row in rows if start <= row < end]:
-                table = file.read_row_group(group, columns=list(columns))
-                texts = [table.column(column) for column in columns]
-                for row in wanted:
-                    found[row] = " | ".join(" ".join(text[row - start].as_py().split()) for text in texts)
-            start = end
+    wanted, found, start = sorted({int(row) for row in rows}), dict[int, str](), 0
+    for batch in store.read_columns(folder, list(columns), TEXTS_PER_CHUNK):  # a group of rows may not fit in memory
+        end = start + len(batch)
+        for row in wanted[bisect_left(wanted, start) : bisect_left(wanted, end)]:
+            texts = [batch.column(column)[row - start].as_py() for column in columns]
+            found[row] = " | ".join(" ".join(text.split()) for text in texts)
+        start = end
+        if len(found) == len(wanted):
+            break
     return [found[int(row)] for row in rows]
