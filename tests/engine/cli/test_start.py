@@ -3,9 +3,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import hydra
 import pytest
 from commands import ROOT
+from hydra._internal import hydra as hydra_module
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.hydra_config import HydraConfig
+from kindling.startup import compose_once
+from omegaconf import DictConfig, OmegaConf
 
 
 def python(code: str, *arguments: str) -> str:
@@ -69,3 +76,43 @@ def test_a_copy_of_the_project_runs_its_own_code(tmp_path) -> None:
     assert "code of the copy" in done.stdout
     assert done.returncode == 2
     assert "there is no such data" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [["a=2"], ["more=run", "hydra.job.name=x"], ["more=sweep"], ["more=sweep", "a=3,4"], ["-m", "a=3,4"]]
+)
+def test_a_configuration_is_composed_once_and_is_the_one_that_hydra_composes(tmp_path, monkeypatch, options) -> None:
+    (tmp_path / "configs/more").mkdir(parents=True)
+    (tmp_path / "configs/app.yaml").write_text("defaults: [_self_, {optional more: null}]\na: 1\nb: ${now:%Y}\n")
+    for mode in ("run", "sweep"):
+        sets = f"# @package _global_\nhydra: {{mode: {'RUN' if mode == 'run' else 'MULTIRUN'}}}\n"
+        (tmp_path / f"configs/more/{mode}.yaml").write_text(sets)
+    composed: list[str] = []
+    load = ConfigLoaderImpl._load_configuration_impl
+
+    def counted(self: ConfigLoaderImpl, *args: Any, **options: Any) -> Any:
+        composed.append("once")
+        return load(self, *args, **options)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
+    compose_once()
+    ours = hydra_module.Hydra
+    results, counts = [], []
+    for kind in (ours, ours.__base__):
+        monkeypatch.setattr(hydra_module, "Hydra", kind)
+        jobs: list[Any] = []
+
+        @hydra.main(version_base="1.3", config_path=str(tmp_path / "configs"), config_name="app")
+        def main(cfg: DictConfig, jobs: list[Any] = jobs) -> None:
+            jobs.append((OmegaConf.to_container(cfg), OmegaConf.to_container(HydraConfig.get().copy(), resolve=False)))
+
+        dirs = [f"hydra.run.dir={tmp_path}/out", f"hydra.sweep.dir={tmp_path}/out", "hydra.job.chdir=false"]
+        monkeypatch.setattr("sys.argv", ["app.py", *options, *dirs])
+        monkeypatch.chdir(tmp_path)
+        composed.clear()
+        main()
+        results.append(jobs)
+        counts.append(len(composed))
+    assert results[0] == results[1] and results[0]
+    if options in (["a=2"], ["more=run", "hydra.job.name=x"]):
+        assert counts == [1, 2]

@@ -15,7 +15,7 @@ HEADER = struct.Struct("<IHB")  # checksum, length, and whether it is whole (1),
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of metrics in a .wandb file, without what W&B adds; one that was cut off is left out."""
     for content in _records(path.read_bytes()):
-        record: Any = messages.Record.FromString(content)  # type: ignore[attr-defined]
+        record: Any = messages.Record.FromString(content)
         if record.WhichOneof("record_type") == "history":
             items = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
             yield {name: json.loads(value) for name, value in items.items() if not name.startswith("_")}
