@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import commands
 import pytest
@@ -31,6 +32,18 @@ CONTEXT.set_forkserver_preload(
 )
 
 
+def forked(function: Callable[..., None], *args: Any) -> Any:
+    """Start a process that calls a function of a module."""
+    process, before = CONTEXT.Process(target=function, args=args), os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+    process.start()
+    return process
+
+
 class Process:
     """A command that runs.
 
@@ -44,14 +57,7 @@ class Process:
     def __init__(self, folder: Path, name: str, *overrides: str, sabotage: Callable[[], None] | None = None) -> None:
         self.out, self.err = folder / "out.txt", folder / "err.txt"
         self.err.write_text("")
-        self._process = CONTEXT.Process(target=_run, args=(self.out, self.err, sabotage, folder, name, *overrides))
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        try:
-            forkserver.ensure_running()
-        finally:
-            os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
-        self._process.start()
+        self._process = forked(_run, self.out, self.err, sabotage, folder, name, *overrides)
 
     def until(self, happened: Callable[[], bool], seconds: float = 60) -> None:
         """Wait until something that it does is seen."""

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 import sample_data
 import torch
-from commands import HERE, ROOT
 from interruption import differences, run
-from kindling.checkpoints.load import load_data
+from kindling.checkpoints.load import load_data, load_task
 from kindling.data.stored import StoredData
 from kindling.errors import UsageError
 from kindling.project import trust
+from processes import forked
 
 trust("sample_data")
 
@@ -223,19 +221,16 @@ def test_a_change_of_the_schema_makes_the_dataset_anew(tmp_path, monkeypatch) ->
         changed.setup()
 
 
-DUMMY = """
-import sys
-sys.path.insert(0, {tests!r})
-from kindling.checkpoints.load import load_data, load_task
-from kindling.project import trust
-trust("sample_data"); trust("my_project")
-for size in (1, 3):
-    batch = load_data("best.ckpt").dummy(size)
-    assert batch.size == size and batch.target is None
-    output = load_task("best.ckpt")(batch.inputs) if {called} else load_task("best.ckpt")(**batch.inputs)
-    assert len(output) == size
-print("exported")
-"""
+def dummies(empty: Path, called: bool) -> None:
+    """Build data and task from nothing but a checkpoint, and give batches of the one to the other."""
+    os.chdir(empty)
+    trust("sample_data"), trust("my_project")
+    for size in (1, 3):
+        batch = load_data("best.ckpt").dummy(size)
+        assert batch.size == size and batch.target is None
+        task = load_task("best.ckpt")
+        assert len(task(batch.inputs) if called else task(**batch.inputs)) == size
+    Path("../exported").touch()
 
 
 @pytest.mark.parametrize("name", [*CLASSIFIED, "Tags", "Unlabeled", "text"])
@@ -252,12 +247,8 @@ def test_a_checkpoint_alone_gives_a_batch_that_its_model_takes(command, configs,
     (tmp_path / "run/checkpoints/best.ckpt").rename(empty / "best.ckpt")
     shutil.rmtree(tmp_path / "run")
     shutil.rmtree(tmp_path / "data", ignore_errors=True)
-    script = DUMMY.format(tests=str(HERE), called=name != "Unlabeled")
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=empty, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.stdout.splitlines()[-1:] == ["exported"], done.stderr
+    forked(dummies, empty, name != "Unlabeled").join(60)
+    assert (tmp_path / "exported").exists()
     assert [path.name for path in empty.iterdir()] == ["best.ckpt"]
     assert load_data(empty / "best.ckpt").dummy().size == 2
 

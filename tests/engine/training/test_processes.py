@@ -121,14 +121,13 @@ def test_several_processes_are_one_run(run_of) -> None:
 def test_a_sweep_of_trainings_in_two_processes_makes_each_job_once_as_if_alone(dataset, run_of, tmp_path) -> None:
     options = [*UNEVEN, *TWO]  # with dropout
     sweep = tmp_path / "sweep"
-    ended = train(tmp_path, "-m", *dataset, *options, "seed=1,2,3", f"paths.run={sweep}")
+    ended = train(tmp_path, "-m", *dataset, *options, "seed=1,2", f"paths.run={sweep}")
     assert ended.code == 0, ended.err
-    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == ["0", "1", "2"]
+    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == ["0", "1"]
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["sweep"]
     assert same(weights(sweep / "1"), weights(run_of(*options, "seed=2")))
     assert metrics(sweep / "1") == metrics(run_of(*options, "seed=2"))
     assert not same(weights(sweep / "0"), weights(sweep / "1"))
-    assert not same(weights(sweep / "1"), weights(sweep / "2"))
 
 
 def test_a_process_that_fails_or_dies_ends_its_job_at_once_and_the_sweep_goes_on(dataset, tmp_path) -> None:
