@@ -1,6 +1,7 @@
 """Where training stands, and loaders that go on from there."""
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
@@ -53,6 +54,23 @@ def total_steps(trainer: Trainer) -> int:
     limit = trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     return trainer.max_epochs * -(-batches // trainer.accumulate_grad_batches)
+
+
+def current_batch(trainer: Trainer) -> Any:
+    """Return the batch that is being trained on; None between two."""
+    return trainer.fit_loop.epoch_loop._results.batch
+
+
+def repeat_step(trainer: Trainer) -> None:
+    """Call `training_step` once more on the same batch with the same random numbers, as it is and without gradients."""
+    loop, module, batch = trainer.fit_loop.epoch_loop, trainer.lightning_module, current_batch(trainer)
+    for seeds in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(seeds, Seeds):
+            seeds.on_train_batch_start(trainer, module, batch, loop.batch_idx)
+    arguments = loop._build_kwargs(OrderedDict(), batch, loop.batch_idx)
+    module._current_fx_name = "training_step"  # which may log
+    with torch.no_grad(), trainer.precision_plugin.forward_context(), torch.compiler.set_stance("force_eager"):
+        module.training_step(*arguments.values())
 
 
 class Position(Callback):

@@ -19,6 +19,7 @@ from ..runs.resume import describe_position
 from ..startup import prepare_training
 from .compiling import Compile
 from .fast import speed_up
+from .finite import Finite
 from .logs import Logs
 from .position import Position
 from .seeds import Seeds
@@ -36,6 +37,7 @@ def build_trainer(
     checkpoint_io: CheckpointIO | None = None,
     callbacks: Sequence[Callback] = (),
     fast: bool = True,
+    stop_at_nan: bool = True,
     **options: Any,
 ) -> Trainer:
     """Return a trainer on `gpus` GPUs of this machine, whose training can be interrupted. Several train with DDP.
@@ -47,6 +49,7 @@ def build_trainer(
         checkpoint_io: What checkpoints hold and what a resumed run takes from them.
         callbacks: Callbacks besides `Seeds` and `Resume`, which come first.
         fast: Whether usual steps go a short way, see `fast.py`; the numbers are the same.
+        stop_at_nan: Whether a loss that is NaN or infinite ends training, see `Finite`.
         **options: Arguments of `pytorch_lightning.Trainer`; `accelerator` and `devices` win over `gpus`. A profiler's
             report goes to `default_root_dir`.
 
@@ -66,13 +69,15 @@ def build_trainer(
         folder = options.get("default_root_dir")
         options["profiler"] = PROFILERS[options["profiler"]](dirpath=folder, filename="profile")
     plugins = options.pop("plugins", None) or []
+    own: list[Callback] = [Seeds(seed, reseed), Resume(), Takeover(), Position(), Logs(), Compile()]
+    own += [Finite()] if stop_at_nan else []
     # `last.ckpt` holds the states of the other callbacks, which have to have seen the same epoch.
     callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, LastCheckpoint))
     # The data module's own sampler shares the batches out among the processes.
     try:
         trainer = Trainer(
             **device | {"use_distributed_sampler": False} | options,
-            callbacks=[Seeds(seed, reseed), Resume(), Takeover(), Position(), Logs(), Compile(), *callbacks],
+            callbacks=[*own, *callbacks],
             plugins=[checkpoint_io or CheckpointIO(), *plugins],
         )
     except (TypeError, ValueError, MisconfigurationException) as error:

@@ -27,7 +27,7 @@ TRIAL: dict[str, Any] = {
     **{"devices": 1, "num_nodes": 1, "strategy": "auto", "profiler": None, "logger": [], "checkpoint_io": None},
     **{"enable_checkpointing": False, "enable_progress_bar": False, "fast_dev_run": False, "overfit_batches": 0},
     **{"max_epochs": -1, "min_epochs": None, "min_steps": None, "max_time": None, "limit_train_batches": 1.0},
-    **{"limit_val_batches": 0, "val_check_interval": 1.0, "num_sanity_val_steps": 0},
+    **{"limit_val_batches": 0, "val_check_interval": 1.0, "num_sanity_val_steps": 0, "stop_at_nan": False},
 }
 
 Trial = Callable[..., tuple[DataModule, Module, Trainer]]
