@@ -20,6 +20,7 @@ class Step(NamedTuple):
         rank: The process whose share of the batch this is.
         part: Which part of its samples' batch this is, where a plan makes several steps of one batch.
         counts: False in a process that has none of the samples, and merely keeps step with the others on one of them.
+        total: How many samples all processes have in this step together.
     """
 
     rows: np.ndarray
@@ -28,6 +29,7 @@ class Step(NamedTuple):
     rank: int = 0
     part: int = 0
     counts: bool = True
+    total: int = 0
 
 
 class Batch(NamedTuple):

@@ -53,7 +53,7 @@ class Plan(Sampler[Step]):
             rows, part = steps[number]
             share = shares[number]
             counts = len(share) > 0
-            yield Step(share if counts else rows[:1], epoch, number, self.rank, part, counts)
+            yield Step(share if counts else rows[:1], epoch, number, self.rank, part, counts, len(rows))
 
 
 class BucketSampler(Plan):

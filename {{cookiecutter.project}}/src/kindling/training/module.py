@@ -1,6 +1,7 @@
 """A LightningModule with an optimizer and a scheduler from the configuration, whose logs of an epoch cost little."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.optim import Optimizer
 from ..errors import UsageError
 from .logs import add_to_mean
 from .position import total_steps
+from .schedulers import build_scheduler, count_steps
 
 
 class Module(LightningModule):
@@ -21,8 +23,8 @@ class Module(LightningModule):
 
     Args:
         optimizer: Maps parameters to an optimizer.
-        scheduler: Lightning's scheduler configuration, in which `scheduler` maps the optimizer to a scheduler; one that
-            steps with every batch (`interval: step`) is given the total number of steps, too.
+        scheduler: Lightning's scheduler configuration, in which `scheduler` maps the optimizer to a scheduler; one whose
+            signature has `total_steps` is given the number of its steps.
         compiled: Whether `torch.compile` translates `self.model` for training.
     """
 
@@ -53,8 +55,9 @@ class Module(LightningModule):
         optimizer = self.optimizer(self.parameters())
         if self.scheduler is None:
             return optimizer
-        steps = (total_steps(self.trainer),) if self.scheduler["interval"] == "step" else ()
-        scheduler = self.scheduler["scheduler"](optimizer, *steps)
+        config, trainer = self.scheduler, self.trainer
+        steps = partial(count_steps, config, partial(total_steps, trainer), trainer.max_epochs)
+        scheduler = build_scheduler(config["scheduler"], optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {**self.scheduler, "scheduler": scheduler}}  # type: ignore[return-value]
 
     def configure_gradient_clipping(

@@ -17,6 +17,7 @@ from ..checkpoints.takeover import Takeover
 from ..errors import Interrupted, UsageError
 from ..runs.resume import describe_position
 from ..startup import prepare_training
+from .accumulation import Accumulation, accumulates
 from .compiling import Compile
 from .fast import speed_up
 from .finite import Finite
@@ -84,6 +85,8 @@ def build_trainer(
         raise UsageError(f"trainer: {' '.join(str(error).split())}") from None
     if trainer.world_size > 1:
         trainer.callbacks.insert(1, Shares())  # type: ignore[attr-defined]
+    if accumulates(trainer):
+        trainer.callbacks.insert(1, Accumulation())  # type: ignore[attr-defined]
     if fast:
         speed_up(trainer)
     return trainer
