@@ -69,6 +69,26 @@ def test_a_signal_ends_a_command_and_the_line_that_it_prints_goes_on(
     assert same(left(tmp_path / "run"), whole)
 
 
+def wait_with_workers() -> None:
+    """Wait, as `wait` does, in a group of processes of its own, of which the workers are members."""
+    os.setpgrp()
+    wait()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals are not held back here")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_group_ends_training_with_workers_as_without(dataset, tmp_path, number: signal.Signals) -> None:
+    options = [*SHORT, "data.num_workers=2", f"paths.run={tmp_path / 'run'}"]
+    process = Process(tmp_path, "train", *dataset, *options, sabotage=wait_with_workers)
+    process.until(lambda: "waits\n" in process.err.read_text())
+    os.killpg(process._process.pid, number)
+    result = process.wait()
+    assert result.code == 128 + number, result.err
+    assert result.err.splitlines()[-1].startswith(f"train.py: interrupted by {number.name}; go on with:")
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "interrupted"
+    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 9
+
+
 def test_a_second_ctrl_c_ends_a_command_at_once(command: Command, dataset, tmp_path, whole) -> None:
     process = Process(tmp_path, "train", *dataset, *SHORT, f"paths.run={tmp_path / 'run'}", sabotage=hang)
     process.until(lambda: "hangs\n" in process.err.read_text())

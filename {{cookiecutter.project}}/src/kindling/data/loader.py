@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..seeding import seeded
 from .batch import Batch, Step
+from .workers import deafen, unsignaled
 
 
 class Source(Protocol):
@@ -35,7 +36,10 @@ class Loader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if self.num_workers or self.pin_memory:
-            yield from super().__iter__()
+            deafen(self)
+            with unsignaled():
+                batches = super().__iter__()
+            yield from batches
         else:  # torch's own iterator does no more in this process, and takes a tenth of a small step for it
             yield from map(self.dataset.__getitem__, self.sampler)
 

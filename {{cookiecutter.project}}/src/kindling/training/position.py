@@ -8,11 +8,14 @@ from itertools import count
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.data import _auto_add_worker_init_fn
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.connectors.data_connector import _process_dataloader
 from pytorch_lightning.trainer.states import RunningStage, TrainerFn
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, IterableDataset
 
+from ..data.workers import deafen, unsignaled
 from ..errors import UsageError
 from ..seeding import seed_all, seed_from, seeded
 from .seeds import Seeds
@@ -95,6 +98,9 @@ class Position(Callback):
             source: Any = trainer.fit_loop._data_source
             original = source.dataloader
             source.dataloader = lambda: self._resumable(trainer, original())
+            others = trainer.fit_loop.epoch_loop.val_loop._data_source
+            validation = others.dataloader
+            others.dataloader = lambda: _deaf(validation(), trainer.global_rank)  # type: ignore[method-assign]
 
     def _resumable(self, trainer: Trainer, loader: Any) -> Any:
         if hasattr(loader, "state_dict") or isinstance(loader, ResumableLoader):
@@ -155,7 +161,8 @@ class ResumableLoader:
         epoch, start = self.position()
         for generator, seed in self.own:
             generator.manual_seed(seed_from(seed, epoch) if epoch else seed)
-        with self._seeded(epoch):
+        deafen(self.loader)
+        with self._seeded(epoch), unsignaled():
             batches = iter(self.loader)
         for batch in count():
             with self._seeded(epoch, batch):
@@ -171,6 +178,15 @@ class ResumableLoader:
             return seeded(*self.key, *place)
         seed_all(*self.key, *place)  # training seeds all generators again before the step
         return nullcontext()
+
+
+def _deaf(loaders: Any, rank: int) -> Any:
+    """Return the loaders, whose workers leave signals to this process."""
+    for loader in tree_leaves(loaders):
+        if isinstance(loader, DataLoader):
+            _auto_add_worker_init_fn(loader, rank)  # as Lightning would, if there were none
+            deafen(loader)
+    return loaders
 
 
 def _generators(loader: DataLoader[Any]) -> Iterable[torch.Generator]:
