@@ -272,6 +272,9 @@ def test_a_trial_that_fails_or_dies_is_told_and_the_others_go_on(finish, tmp_pat
     assert sorted(errors) == ["ArithmeticError: no more"] * 2 + [
         "The process was killed by SIGKILL; was there enough memory?"
     ]
+    tried = {trial.user_attrs["error"]: trial.user_attrs["attempts"] for trial in failed.values()}
+    assert tried == {min(errors): 1, max(errors): 3}, "one that was killed goes on twice"
+    assert "was killed by SIGKILL, and is started again (2 of 2); was there enough memory?" in result.err
     for job in failed:
         assert (sweep / f"{job}/error.txt").read_text()
         assert f"Trial {job} failed" in result.err
@@ -279,10 +282,10 @@ def test_a_trial_that_fails_or_dies_is_told_and_the_others_go_on(finish, tmp_pat
 
 
 def test_a_failed_trial_is_tried_again_from_its_checkpoint(finish, tmp_path) -> None:
-    broken = [slow(dies_at=3), "callbacks.last_checkpoint.every_n_steps=1"]
+    broken = [slow(fails_at=3), "callbacks.last_checkpoint.every_n_steps=1"]
     result = finish(*SEARCH, *broken, "sweep.trials=1", "sweep.retries=2")
     (trial,) = trials(tmp_path / "runs/sweeps/search")
-    assert trial.user_attrs["attempts"] == 3  # it dies at the same step each time
+    assert trial.user_attrs["attempts"] == 3  # it fails at the same step each time
     assert result.err.count("and is tried again") == 2
     assert "Resuming from" in result.err
 

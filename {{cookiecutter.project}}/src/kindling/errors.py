@@ -33,11 +33,13 @@ class ProcessFailed(Exception):
     Args:
         line: Which, and how.
         text: Its traceback; none if it died.
+        signal: Number of the signal that killed it, if one did.
     """
 
-    def __init__(self, line: str, text: str = "") -> None:
+    def __init__(self, line: str, text: str = "", signal: int = 0) -> None:
         super().__init__(line)
         self.text = text
+        self.signal = signal
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

@@ -43,7 +43,7 @@ def explain(error: BaseException, file: Path) -> int:
         return MISTAKE
     if isinstance(error, ProcessFailed):
         print(f"{error.text}{file.name}: {error}", file=sys.stderr)
-        return FAILED
+        return exit_code(error.signal) if error.signal and JOB in os.environ else FAILED  # its sweep starts it again
     while error.__cause__:
         error = error.__cause__
     frames = traceback.extract_tb(error.__traceback__)

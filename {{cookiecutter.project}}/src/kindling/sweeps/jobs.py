@@ -1,6 +1,7 @@
 """The jobs of a sweep, of which any process that sees its folder may take some."""
 
 import json
+import logging
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,12 +9,16 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ..exits import INTERRUPTED, describe_code
+from ..exits import INTERRUPTED, SIGNALS, describe_code, exit_code
 from ..files import new_file
 from ..overrides import quote
 from ..runs.folder import outer_rank
 from ..runs.read import last_error, read_metrics, read_record
 from .lock import Lock, try_lock
+
+log = logging.getLogger(__name__)
+
+RESTARTS = 2  # of a job whose process was killed
 
 
 @dataclass
@@ -43,10 +48,12 @@ class Jobs(ABC):
 
     Args:
         folder: The sweep's.
+        restarts: How often a job is started again whose process was killed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, restarts: int = RESTARTS) -> None:
         self.folder = folder
+        self.restarts = restarts
         (folder / ".locks").mkdir(parents=True, exist_ok=True)
         self.guard = FileLock(folder / ".locks" / "all")
 
@@ -55,8 +62,17 @@ class Jobs(ABC):
         """Return a job that waits, or whose process died, for this process to do; None if there is none."""
 
     @abstractmethod
-    def end(self, job: Job, code: int) -> None:
-        """Note how a job that this process took has ended, by its exit code, and give it up."""
+    def end(self, job: Job, code: int, stops: bool = False) -> bool:
+        """Note how a job that this process took has ended, and give it up.
+
+        Args:
+            job: The job.
+            code: The exit code of its process.
+            stops: Whether the sweep was interrupted, and its jobs with it.
+
+        Returns:
+            Whether it is done or has failed; else it is to go on, from its checkpoint if there is one.
+        """
 
     @abstractmethod
     def left(self) -> int:
@@ -79,15 +95,34 @@ class Jobs(ABC):
             lock.release()
         return lock is not None
 
+    def goes_on(self, job: Job, code: int, stops: bool) -> bool:
+        """Whether a job is to be started again: it has saved and ended, or its process was killed, which is counted."""
+        if code in INTERRUPTED or (stops and -code in SIGNALS):  # it may not have come as far as to save
+            return True
+        if 0 <= code <= exit_code(0):
+            return False
+        file = self._kills(job.number)
+        kills = 1 + (int(file.read_text(encoding="utf-8") or 0) if file.is_file() else 0)
+        file.write_text(f"{kills}\n", encoding="utf-8")
+        if kills > self.restarts:
+            return False
+        (job.folder / "error.txt").unlink(missing_ok=True)  # of one of several processes
+        line = "#%d was %s, and is started again (%d of %d)%s"
+        log.warning(line, job.number, describe_code(code), kills, self.restarts, _hint(code))
+        return True
+
+    def _kills(self, number: int) -> Path:
+        """Return the file that counts how often the process of a job was killed."""
+        return self.folder / ".locks" / f"{number}.killed"
+
     def error(self, job: Job, code: int) -> str:
         """Return why a job has failed, in a line, and write it into the job's folder, too."""
         file = job.folder / "error.txt"
         if code < 0 or not file.is_file():
             how = f"was {describe_code(code)}" if code < 0 else f"ended with {describe_code(code)}"
-            hint = "; was there enough memory?" if code == -9 else ""
             job.folder.mkdir(parents=True, exist_ok=True)
             with file.open("a", encoding="utf-8") as appended:
-                appended.write(f"The process {how}{hint}\n")
+                appended.write(f"The process {how}{_hint(code)}\n")
         return last_error(job.folder)
 
 
@@ -106,6 +141,7 @@ class Listed(Jobs):
         self._announced = {number for number in range(len(overrides)) if self._finished(number)}
         for number in range(len(overrides)) if again else ():
             (folder / str(number) / "error.txt").unlink(missing_ok=True)
+            self._kills(number).unlink(missing_ok=True)
 
     def take(self) -> Job | None:
         with self.guard:
@@ -116,10 +152,15 @@ class Listed(Jobs):
                     lock.release()
         return None
 
-    def end(self, job: Job, code: int) -> None:
-        if code not in (0, *INTERRUPTED):
-            self.error(job, code)
-        job.lock.release()
+    def end(self, job: Job, code: int, stops: bool = False) -> bool:
+        try:
+            if self.goes_on(job, code, stops):
+                return False
+            if code:
+                self.error(job, code)
+            return True
+        finally:
+            job.lock.release()
 
     def left(self) -> int:
         return sum(not self._ended(number) for number in range(len(self.overrides)))
@@ -146,6 +187,10 @@ class Listed(Jobs):
 
     def _ended(self, number: int) -> bool:
         return self._finished(number) or (self.folder / str(number) / "error.txt").is_file()
+
+
+def _hint(code: int) -> str:
+    return "; was there enough memory?" if code in (-9, exit_code(9)) else ""
 
 
 def read_numbers(folder: Path) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """A search with Optuna: its study lies in the sweep's folder, and every process that works on it asks it for trials."""
 
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Search(Jobs):
     """
 
     def __init__(self, folder: Path, space: Space, settings: DictConfig, objectives: dict[str, str], seed: int) -> None:
-        super().__init__(folder)
+        super().__init__(folder, _number_of("restarts", settings))
         self.space = space
         self.settings = settings
         self.objectives = objectives
@@ -66,10 +67,14 @@ class Search(Jobs):
             asked, lock = self._ask()
         return self._job(asked.number, asked.params, lock)
 
-    def end(self, job: Job, code: int) -> None:
+    def end(self, job: Job, code: int, stops: bool = False) -> bool:
         try:
-            if code not in INTERRUPTED:
-                self._report_end(job, code)
+            trial = next(trial for trial in self._trials(TrialState.RUNNING) if trial.number == job.number)
+            attributes = optuna.trial.Trial(self.study, trial._trial_id)
+            goes_on = self.goes_on(job, code, stops)
+            if code not in INTERRUPTED and not (goes_on and stops):
+                attributes.set_user_attr("attempts", trial.user_attrs.get("attempts", 0) + 1)
+            return not goes_on and self._report_end(job, code, attributes)
         finally:
             job.lock.release()
 
@@ -146,38 +151,37 @@ class Search(Jobs):
         overrides = [*fixed, *(f"{name}={_text(value)}" for name, value in own.items())]
         return Job(trial, overrides, self.folder / str(trial), lock)
 
-    def _report_end(self, job: Job, code: int) -> None:
-        trial = next(trial for trial in self._trials(TrialState.RUNNING) if trial.number == job.number)
-        attributes = optuna.trial.Trial(self.study, trial._trial_id)
-        attempts = trial.user_attrs.get("attempts", 0) + 1
-        attributes.set_user_attr("attempts", attempts)
+    def _report_end(self, job: Job, code: int, attributes: optuna.trial.Trial) -> bool:
+        """Tell the study how a trial has ended; return False if it is tried again."""
         if code == PRUNED:
-            self._close(job, TrialState.PRUNED)
-            return
+            return self._close(job, TrialState.PRUNED)
         error = self.error(job, code) if code else ""
         if not error:
             reached = read_numbers(job.folder)
-            missing = [name for name in self.objectives if name not in reached]
-            if not missing and all(reached[name] == reached[name] for name in self.objectives):
+            error = self._missing(reached)
+            if not error:
                 attributes.set_user_attr("seconds", reached.get("seconds"))
-                self._close(job, TrialState.COMPLETE, [reached[name] for name in self.objectives])
-                return
-            what = (
-                f"there is no metric {missing[0]}; there are {', '.join(sorted(reached))}"
-                if missing
-                else "is no number"
-            )
-            error = what if missing else f"{', '.join(self.objectives)} {what}"
+                return self._close(job, TrialState.COMPLETE, [reached[name] for name in self.objectives])
         attributes.set_user_attr("error", error)
-        if attempts <= self.settings.retries:
-            log.warning("Trial %d failed (%s), and is tried again", job.number, error)
-            (job.folder / "error.txt").rename(job.folder / f"error-{attempts}.txt")
-        else:
-            self._close(job, TrialState.FAIL)
+        attempts = attributes.user_attrs["attempts"]
+        if attempts > self.settings.retries or code < 0:
+            return self._close(job, TrialState.FAIL)
+        log.warning("Trial %d failed (%s), and is tried again", job.number, error)
+        (job.folder / "error.txt").rename(job.folder / f"error-{attempts}.txt")
+        return False
 
-    def _close(self, job: Job, state: TrialState, values: list[float] | None = None) -> None:
+    def _missing(self, reached: dict[str, float]) -> str:
+        """Return what a trial that ended well has not reached, or nothing."""
+        missing = [name for name in self.objectives if name not in reached]
+        if missing:
+            return f"there is no metric {missing[0]}; there are {', '.join(sorted(reached))}"
+        no_number = any(math.isnan(reached[name]) for name in self.objectives)
+        return f"{', '.join(self.objectives)} is no number" if no_number else ""
+
+    def _close(self, job: Job, state: TrialState, values: list[float] | None = None) -> bool:
         self.study.sampler = optuna.samplers.RandomSampler()  # that of a grid would end a loop that is not Optuna's
         self.study.tell(job.number, values, state, skip_if_finished=True)
+        return True
 
     def _line(self, trial: FrozenTrial) -> str:
         settings = "  ".join(f"{option(name)}={setting(value)}" for name, value in trial.params.items())
@@ -203,6 +207,13 @@ def _clash(old: BaseDistribution | None, new: BaseDistribution) -> bool:
     except ValueError:
         return True
     return False
+
+
+def _number_of(name: str, settings: DictConfig) -> int:
+    value = settings[name]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UsageError(f"sweep.{name}={value}: expected a whole number from 0")
+    return value
 
 
 def _text(value: Any) -> str:

@@ -153,7 +153,7 @@ def _tell_end(started: Sequence[subprocess.Popen[bytes]], folder: Path, ended_he
         rank, code = next(iter(dead.items()))
         how = f"was {describe_code(code)}" if code < 0 else f"ended with {describe_code(code)}"
         hint = "; was there enough memory?" if code == -signal.SIGKILL else ""
-        raise ProcessFailed(f"process {rank} of {len(started)} {how}{hint}")
+        raise ProcessFailed(f"process {rank} of {len(started)} {how}{hint}", signal=max(0, -code))
     for end in ends:
         match end["kind"]:
             case "interrupted":

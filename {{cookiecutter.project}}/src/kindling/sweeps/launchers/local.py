@@ -72,7 +72,8 @@ class Local:
                 for process in ended:
                     job, place = running.pop(process)
                     process.join()
-                    work.jobs.end(job, process.exitcode or 0)
+                    if not work.jobs.end(job, process.exitcode or 0, stops=bool(signals)):
+                        started -= 1  # it is this process's to go on with
                     process.close()
                     free.append(place)
                     more = True
