@@ -22,17 +22,21 @@ BUILT = ("callbacks", "checkpoint_io", "data", "model", "optimizer", "scheduler"
 PLACES = {"sampler": "sweep.sampler", "pruner": "sweep.pruner"}  # of a group's choice, if not the group's name
 
 # Composing takes a third of a second, so one composition holds a choice of every group: the first ones, the second...
-ROWS = list(
-    zip_longest(*([f"{group}={name}" for name in choices(group)] for group in GROUPS if group not in (*LISTS, *OTHERS)))
-)
-ROW_OF = {choice: row for row, chosen in enumerate(ROWS) for choice in chosen if choice}
+# Models and tasks are composed one by one, on the data that they are for.
+FIT = ("model", "task")
+APART = [group for group in GROUPS if group not in (*LISTS, *OTHERS, *FIT)]
+ROWS = [
+    *zip_longest(*([f"{group}={name}" for name in choices(group)] for group in APART)),
+    *(options(group, name) for group in FIT for name in choices(group)),
+]
+ROW_OF = {choice: row for row, chosen in reversed(list(enumerate(ROWS))) for choice in chosen if choice}
 
 
 @functools.cache
 def composed(row: int, more: str = "") -> DictConfig:
     register_resolvers()
     chosen = [choice for choice in ROWS[row] if choice]
-    parts = [choice.partition("=") for choice in chosen]
+    parts = [choice.partition("=") for choice in chosen if choice.partition("=")[0] in GROUPS]
     lists = [f"{group}=[{','.join(choices(group))}]" for group in LISTS]
     asked = [f"{key}=given" for group, _, name in parts for key in missing(group, name)]
     given = [

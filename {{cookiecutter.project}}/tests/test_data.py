@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from choices import CONFIGS, datasets
@@ -21,19 +22,29 @@ def built(make):
             config = compose("make_dataset", [f"data={name}", f"paths.data='{make(name)}'"])
         data = instantiate(config.data)
         data.prepare_data()
-        data.setup()
+        for stage in ("fit", "test"):
+            data.setup(stage)
         return data
 
     return build
 
 
+def is_stored(data, name: str) -> Path | None:
+    """Return a file of the dataset, if make_dataset.py writes one."""
+    file = Path(getattr(data, "dir", ""), name)
+    return file if file.is_file() else None
+
+
 @pytest.mark.parametrize("name", datasets())
 def test_its_splits_hold_every_sample_once(built, name: str) -> None:
     data = built(name)
+    if not hasattr(data, "splits"):
+        pytest.skip("a LightningDataModule does not say which samples are in which split")
     assert all(len(rows) for rows in data.splits.values())
     times = Counter(int(row) for rows in data.splits.values() for row in rows)
-    assert set(times.values()) == {1}
-    assert len(times) == json.loads((data.dir / "dataset.json").read_text(encoding="utf-8"))["num_samples"]
+    assert times == Counter(range(len(times)))
+    if facts := is_stored(data, "dataset.json"):
+        assert len(times) == json.loads(facts.read_text(encoding="utf-8"))["num_samples"]
 
 
 @pytest.mark.parametrize("name", datasets())
@@ -48,6 +59,7 @@ def test_made_again_by_another_process_it_is_the_same(built, made_again, name: s
     ended, folder = made_again[name].result()
     assert ended.returncode == 0, ended.stderr
     data = built(name)
-    assert (folder / "data" / data.dir.name / "samples.parquet").read_bytes() == (
-        data.dir / "samples.parquet"
-    ).read_bytes()
+    stored = is_stored(data, "samples.parquet")
+    if not stored:
+        pytest.skip("what data.datasets() returns is made anew by each process")
+    assert (folder / "data" / stored.parent.name / stored.name).read_bytes() == stored.read_bytes()

@@ -48,6 +48,7 @@ ON_THE_COMMAND_LINE = [
     # data
     ("train", "this dataset was not made yet; run make_dataset.py"),
     ("train data=csv", "data.path: a value is missing; add data.path=... to the command"),
+    ("train data=csv logger=wandb", "train.py: data.path: a value is missing; add data.path=... to the command"),
     ("make_dataset data=csv", "data.path: a value is missing; add data.path=... to the command"),
     ("make_dataset data=hub", "data.name: a value is missing; add data.name=... to the command"),
     ("make_dataset data=csv data.path=nowhere.csv", "nowhere.csv: no such file"),

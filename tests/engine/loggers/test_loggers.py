@@ -118,7 +118,7 @@ def test_an_extra_that_is_missing_is_named(dataset, tmp_path, service: str) -> N
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"train.py: logger={service}: ")
-    assert line.endswith(f" is not installed; run: pip install '.[{service}]'")
+    assert line.endswith(f" is not installed; run: pip install -e '.[{service}]'")
     assert not (tmp_path / "runs").exists()
 
 

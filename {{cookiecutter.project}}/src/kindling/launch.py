@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from .errors import UsageError
 
 Metrics = dict[str, float]
 
@@ -14,14 +16,22 @@ def launch(function: Callable[[DictConfig], Metrics], cfg: DictConfig) -> Metric
     Args:
         function: Builds what it trains or evaluates from its argument alone, as each of several processes does.
         cfg: The job's; `tune=` changes it first.
+
+    Raises:
+        UsageError: An option has no value.
     """
     # Imported here, so that --help does not wait for torch.
     from .runs.read import read_metrics
     from .runs.rerun import compare_rerun
+    from .runs.settings import flatten
     from .training.placement import trainer_of_processes
     from .training.processes import run_processes
     from .training.tuning.tune import tune
 
+    # By its own name: Lightning's loggers would meet it first, as logger.wandb.run.data_dir.
+    for name, value in flatten(OmegaConf.to_container(cfg)).items():
+        if value == MISSING:
+            raise UsageError(f"{name}: a value is missing; add {name}=... to the command")
     tune(cfg)
     if trainer := trainer_of_processes(cfg.trainer):
         run_processes(cfg, trainer)

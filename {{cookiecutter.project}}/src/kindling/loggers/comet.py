@@ -22,7 +22,7 @@ before_import("comet_ml")
 try:
     import comet_ml
 except ModuleNotFoundError:
-    raise UsageError("logger=comet: Comet is not installed; run: pip install '.[comet]'") from None
+    raise UsageError("logger=comet: Comet is not installed; run: pip install -e '.[comet]'") from None
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ try:
     import mlflow
     import sqlalchemy  # noqa: F401
 except ModuleNotFoundError:
-    raise UsageError("logger=mlflow: MLflow is not installed; run: pip install '.[mlflow]'") from None
+    raise UsageError("logger=mlflow: MLflow is not installed; run: pip install -e '.[mlflow]'") from None
 quiet("mlflow")  # whose import has set another level
 
 log = logging.getLogger(__name__)
