@@ -4,6 +4,7 @@ import ast
 import math
 import platform
 import sysconfig
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,20 @@ AREAS = {
 }
 
 
+HOLDERS = (ast.stmt, ast.ExceptHandler, ast.match_case)
+
+
 class Docstrings(TextData):
     """What a docstring is about: the area of the standard library that its module belongs to, one of ten."""
 
     def samples(self) -> Iterator[tuple[str, dict[str, Any]]]:
         area_of = {module: area for area, modules in AREAS.items() for module in modules.split()}
         library = Path(sysconfig.get_paths()["stdlib"])
+        files = [path for module in area_of for path in (library / f"{module}.py", *(library / module).rglob("*.py"))]
         seen = set()
-        for path in sorted(library.rglob("*.py")):
+        for path in sorted(filter(Path.exists, files)):
             module = path.relative_to(library).parts[0].removesuffix(".py")
-            if module not in area_of or {"test", "tests", "idle_test"} & set(path.parts[len(library.parts) :]):
+            if {"test", "tests", "idle_test"} & set(path.parts[len(library.parts) :]):
                 continue
             for text, lines in _docstrings(path):
                 if text not in seen:
@@ -62,7 +67,7 @@ class DocstringLines(Docstrings):
 def _docstrings(path: Path) -> Iterator[tuple[str, int]]:
     """Yield the docstrings of three words or more, each with the number of lines of what it documents."""
     source = path.read_bytes()
-    for node in ast.walk(ast.parse(source)):
+    for node in _statements(ast.parse(source)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
             text = ast.get_docstring(node)
             if text and len(text.split()) >= 3:
@@ -70,3 +75,12 @@ def _docstrings(path: Path) -> Iterator[tuple[str, int]]:
                 start = node.lineno if not isinstance(node, ast.Module) else 0
                 docstring_lines = text.count("\n") + 1
                 yield text, max(1, end - start - docstring_lines)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield what may hold definitions, in the order of `ast.walk`, which looks into expressions, too."""
+    nodes = deque([tree])
+    while nodes:
+        node = nodes.popleft()
+        yield node
+        nodes.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, HOLDERS))
