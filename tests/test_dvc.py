@@ -147,6 +147,17 @@ def test_git_keeps_what_is_small_and_dvc_the_rest(original: Path) -> None:
     }
 
 
+def test_what_it_leaves_is_accepted_by_pre_commit(original: Path) -> None:
+    hooks = yaml.safe_load((original / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    (spaces,) = (hook for hook in hooks if hook["id"] == "trailing-whitespace")
+    changed = git("diff", "--name-only", "HEAD~1", cwd=original).splitlines()
+    assert {"dvc.lock", "results/metrics.json", "params.yaml"} <= set(changed)
+    lines = {name: (original / name).read_text(encoding="utf-8").split("\n") for name in changed}
+    wrong = {name for name, text in lines.items() if any(line != line.rstrip() for line in text)}
+    assert {name for name in wrong if not re.search(spaces["exclude"], name)} == set()
+    assert all(not text[-1] and text[-2] for text in lines.values())  # one newline at the end
+
+
 def test_a_clone_has_the_same_files_and_nothing_to_do(original: Path, clone: Path) -> None:
     assert locked(clone) == locked(original)
     assert {path: hash_of(clone / path) for path in locked(clone)} == locked(original)

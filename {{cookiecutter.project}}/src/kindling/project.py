@@ -14,6 +14,16 @@ def root() -> Path:
     return Path(os.environ.get("PROJECT_ROOT", ".")).resolve()
 
 
+def is_installed(command: Path) -> bool:
+    """Whether a command came in a wheel, inside of the project's package."""
+    return command.parent.name == "commands" and Path(command.parents[1], "__init__.py").is_file()
+
+
+def home(command: Path) -> Path:
+    """Return where data and runs of a command go: its project, or the current folder if it came in a wheel."""
+    return Path.cwd() if is_installed(command) else command.parent
+
+
 def trust(package: str) -> None:
     """Let checkpoints name the classes and functions of `package`, such as `my_models`."""
     _trusted.add(package.partition(".")[0])
@@ -40,5 +50,5 @@ def run_own_code(file: Path) -> None:
     path = [str(source), *filter(None, [os.environ.get("PYTHONPATH")])]
     if Path(source, __package__).is_dir() and source != SOURCE and path[0] not in sys.path:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONPATH": os.pathsep.join(path)})
-    for package in own_packages(file.parent):
+    for package in [file.parents[1].name] if is_installed(file) else own_packages(file.parent):
         trust(package)

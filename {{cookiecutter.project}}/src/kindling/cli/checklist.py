@@ -160,7 +160,6 @@ CHECKS: dict[str, Check] = {
     "M19.1": exist(".github/workflows/data.yml"),
     "M21.2": exist(".github/workflows/container.yml"),
     "M32.1": exist("README.md", "docs"),
-    "X.1": exist("dvc.yaml", "docs/pipeline.md"),
     "X.4": pushed,
 }
 

@@ -14,7 +14,7 @@ from ..errors import Interrupted, Pruned, UsageError
 from ..exits import HYDRA_ERRORS, PRUNED, ROOT, exit_code
 from ..loggers.accounts import name_user
 from ..overrides import is_override, name_positional
-from ..project import run_own_code
+from ..project import home, run_own_code
 from ..runs.end import end_job
 from ..runs.rerun import repeated
 from ..runs.resume import resumed
@@ -40,7 +40,7 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
     @functools.wraps(main)
     def run() -> None:
         run_own_code(file)
-        os.environ[ROOT] = str(file.parent)
+        os.environ[ROOT] = str(home(file))
         register_resolvers()
         if positional:
             sys.argv[1:] = name_positional(sys.argv[1:], positional)
@@ -52,7 +52,7 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
             sys.exit(_run(main, file))
         else:
             with _explaining(file):
-                users = file.parent / "configs" / "user"
+                users = home(file) / "configs" / "user"
                 sys.argv[1:] = resumed(file, name_user(sys.argv[1:], users))
                 sys.argv[1:] = repeated(file, sys.argv[1:])
                 check_arguments(file, sys.argv[1:])

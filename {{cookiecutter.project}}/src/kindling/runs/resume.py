@@ -7,6 +7,7 @@ from typing import Any
 from ..checkpoints.find import newest_checkpoint
 from ..errors import UsageError, did_you_mean, short
 from ..overrides import is_override, option_name, quote, value_of
+from ..project import home
 from .read import read_overrides
 from .settings import FOR_ONE_START
 
@@ -27,7 +28,7 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
         return arguments
     if {"-m", "--multirun"} & set(arguments):
         raise UsageError(f"resume={name}: one run can be resumed at a time; leave out -m")
-    runs = Path(value_of(given.get("paths.runs", f"paths.runs={quote(file.parent / 'runs')}")))
+    runs = Path(value_of(given.get("paths.runs", f"paths.runs={quote(home(file) / 'runs')}")))
     folder, checkpoint = _find(str(name), runs, value_of(given.get("paths.run", "paths.run=null")))
     old = _overrides(folder, checkpoint)
     if checkpoint:

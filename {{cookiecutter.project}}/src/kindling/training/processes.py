@@ -50,8 +50,8 @@ def run_processes(cfg: DictConfig, trainer: Any) -> None:
     environment = trainer.strategy.cluster_environment
     job_logging = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)
     content = {"config": OmegaConf.to_container(cfg, resolve=True), "logging": job_logging}
-    root = os.environ["PROJECT_ROOT"]
-    command = [sys.executable, str(Path(root, Path(sys.argv[0]).name)), *sys.argv[1:]]
+    file = Path(os.environ["PROJECT_ROOT"], Path(sys.argv[0]).name)
+    command = [sys.executable, str(file) if file.is_file() else sys.argv[0], *sys.argv[1:]]
     shared = {
         "MASTER_ADDR": environment.main_address,
         "MASTER_PORT": str(environment.main_port),
