@@ -42,12 +42,12 @@ class ProcessFailed(Exception):
         self.signal = signal
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return "; did you mean X?" for the choice that looks most like `name`, else the choices, else nothing."""
+def did_you_mean(name: str, choices: Iterable[str], most: int = 12) -> str:
+    """Return "; did you mean X?" for the choice that looks most like `name`, else at most so many choices, else nothing."""
     choices = sorted(set(choices))
     if close := get_close_matches(name, choices, n=1):
         return f"; did you mean {close[0]}?"
-    return f"; choose from {', '.join(choices)}" if 0 < len(choices) <= 12 else ""
+    return f"; choose from {', '.join(choices)}" if 0 < len(choices) <= most else ""
 
 
 def short(path: str | Path) -> str:

@@ -2,29 +2,36 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, OverrideType, Sweep
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.types import Glob, Override, OverrideType, RangeSweep, Sweep
+from omegaconf import DictConfig
 
 from ..errors import UsageError, did_you_mean
-from ..overrides import RERUN, is_override
+from ..overrides import RERUN, is_override, option_name
+from .options import check_value, is_unlisted, keys, needed_by, unknown
+from .words import CHOICES
+
+MOST = 20  # choices of a group that are listed
 
 
-def check_arguments(file: Path, arguments: list[str]) -> None:
+def check_arguments(file: Path, arguments: list[str]) -> list[str]:
     """Check names and types of what the command line overrides, before anything is written.
 
+    Returns:
+        The command line, with `++` before what a class takes and its file in configs/ does not list, as Hydra wants it.
+
     Raises:
-        UsageError: A group has no such choice, there is no such option, or its value is not of the default's type.
+        UsageError: A group has no such choice, there is no such option, or its value is not of the type it should be.
     """
     others = [argument for argument in arguments if argument != RERUN]
     if any(argument.startswith(("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")) for argument in others):
-        return  # other files count, too: Hydra reads them, and checks what it can
+        return arguments  # other files count, too: Hydra reads them, and checks what it can
     configs = file.parent / "configs"
     parsed = OverridesParser.create().parse_overrides(list(filter(is_override, arguments)))
     overrides = [override for override in parsed if override.type is OverrideType.CHANGE]
@@ -32,18 +39,53 @@ def check_arguments(file: Path, arguments: list[str]) -> None:
         for override in overrides:
             if override.is_sweep_override():
                 raise UsageError(f"{override.input_line}: several values make a sweep; add -m")
-    groups = _choices(overrides, configs)
+    groups = _choices(overrides, configs, _groups(file, arguments))
     options = [o for o in overrides if o.key_or_group not in groups and not o.key_or_group.startswith("hydra")]
-    if not options:
-        return
-    for choices in itertools.product(*groups.values()):
+    left_out = [o for o in parsed if o.type is OverrideType.DEL]
+    targets = {o.key_or_group: str(o.value()) for o in parsed if o.key_or_group.endswith("._target_")}
+    added = set[str]()
+    for choices in itertools.product(*groups.values()) if options or left_out else ():
         chosen = [f"{group}={_quote(choice)}" for group, choice in zip(groups, choices, strict=True)]
         defaults = _defaults(file, arguments, chosen)
+        for override in left_out:
+            _check_left_out(override, defaults, file.stem)
         for option in options:
-            _check_option(option, defaults, configs)
+            if _check_option(option, defaults, file, targets):
+                added.add(str(option.input_line))
+    return [f"++{argument}" if argument in added else argument for argument in arguments]
 
 
-def _choices(overrides: list[Override], configs: Path) -> dict[str, list[Any]]:
+def check_additions(file: Path, arguments: Iterable[str]) -> None:
+    """Refuse the choice of one callback in the place of all, as callbacks=early_stopping hardly ever means that.
+
+    Raises:
+        UsageError: It says what adds one, and what lets it be alone.
+    """
+    default = _listed_defaults(file).get("callbacks")
+    known = {path.stem for path in Path(file.parent, "configs", "callbacks").glob("*.yaml")}
+    for argument in arguments:
+        group, _, name = argument.partition("=")
+        if group == "callbacks" and name in known and isinstance(default, list):
+            others = ", ".join(other for other in default if other != name)
+            raise UsageError(
+                f"{argument} would leave out {others}; +callbacks={name} adds it to them, callbacks=[{name}] is it alone"
+            )
+
+
+def _groups(file: Path, arguments: list[str]) -> set[str] | None:
+    """Return the groups that a command has; None if that is not known, as for a run that is repeated."""
+    return None if RERUN in arguments else set(_listed_defaults(file))
+
+
+def _listed_defaults(file: Path) -> dict[str, Any]:
+    """Return the defaults list of a command: each group with its choice."""
+    path = file.parent / "configs" / f"{file.stem}.yaml"
+    listed = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("defaults", [])
+    pairs = (item for entry in listed if isinstance(entry, dict) for item in entry.items())
+    return {str(group).removeprefix("override ").lstrip("/"): choice for group, choice in pairs}
+
+
+def _choices(overrides: list[Override], configs: Path, known_groups: set[str] | None) -> dict[str, list[Any]]:
     """Return the choices of each group that the command line names.
 
     Raises:
@@ -52,63 +94,69 @@ def _choices(overrides: list[Override], configs: Path) -> dict[str, list[Any]]:
     groups: dict[str, list[Any]] = {}
     for override in overrides:
         group = override.key_or_group
-        if not Path(configs, group).is_dir():
+        if (known_groups is not None and group not in known_groups) or not Path(configs, group).is_dir():
             continue
         known = sorted(path.stem for path in Path(configs, group).glob("*.yaml"))
         values = [value.filter(known) if isinstance(value, Glob) else [value] for value in _values(override)]
         groups[group] = list(itertools.chain.from_iterable(values))
         for choice in itertools.chain.from_iterable(v if isinstance(v, list) else [v] for v in groups[group]):
-            if str(choice) not in known:
-                raise UsageError(f"{group}={choice}: there is no such {group}{did_you_mean(str(choice), known)}")
+            if str(choice) not in known and not (choice is None and _may_be_none(configs, group)):
+                raise UsageError(_no_such_choice(group, choice, known))
     return groups
 
 
-def _check_option(option: Override, defaults: DictConfig, configs: Path) -> None:
-    key = option.key_or_group
-    if key not in _keys(defaults):
-        raise UsageError(_unknown_option(option.input_line or key, key, defaults, configs))
-    default = OmegaConf.select(defaults, key, throw_on_missing=False) if _is_plain(defaults, key) else None
+def _may_be_none(configs: Path, group: str) -> bool:
+    """Whether a command has nothing of a group by default, so that null says the same."""
+    return any(f"- {group}: null" in path.read_text(encoding="utf-8") for path in configs.glob("*.yaml"))
+
+
+def _no_such_choice(group: str, choice: Any, known: list[str]) -> str:
+    given = f"{group}={'null' if choice is None else str(choice).lower() if isinstance(choice, bool) else choice}"
+    if found := CHOICES.get(given):
+        return f"{given}: {found.said('')}"
+    return f"{given}: there is no such {group.removesuffix('s')}{did_you_mean(str(choice), known, MOST)}"
+
+
+def _check_left_out(override: Override, defaults: DictConfig, command: str) -> None:
+    key = override.key_or_group
+    if user := needed_by(key, defaults):
+        raise UsageError(f"~{key}: {command}.py can't do without it: {user}; give it another value instead")
+
+
+def _check_option(option: Override, defaults: DictConfig, file: Path, targets: dict[str, str]) -> bool:
+    """Check one option, and return whether its file does not list it.
+
+    Raises:
+        UsageError: There is none of that name, or its value is of another type.
+    """
+    key, command = option.key_or_group, file.stem
+    unlisted = key not in keys(defaults)
+    if unlisted and not is_unlisted(key, defaults, targets):
+        raise UsageError(unknown(str(option.input_line), key, defaults, file.parent / "configs", command))
     for value in _values(option):
-        if expected := _expected(default, value):
-            raise UsageError(f"{key}={value!s}: expected {expected}, such as {default}")
+        if expected := check_value(key, value, defaults, targets):
+            raise UsageError(f"{_given(key, value)}: expected {expected}")
+    return unlisted
 
 
-def _unknown_option(given: str, key: str, config: DictConfig, configs: Path) -> str:
-    parent, _, last = key.rpartition(".")
-    value = given.partition("=")[2].split(",")[0]
-    elsewhere = [known for known in _keys(config) if known.endswith(f".{last}")]
-    groups = sorted(path.parent.name for path in configs.glob(f"*/{value}.yaml"))
-    siblings = {k.rpartition(".")[2]: k for k in _keys(config) if k.rpartition(".")[0] == parent}
-    close = [siblings[name] for name in get_close_matches(last, siblings, n=1)]
-    # modle=bert means the group that has a bert, and lr=1e-3 means optimizer.lr
-    guesses = close + elsewhere if parent else groups + elsewhere + close
-    return f"{given}: there is no option {key}" + (f"; did you mean {guesses[0]}?" if guesses else "")
-
-
-def _expected(default: Any, value: Any) -> str | None:
-    """Return what a value of the default's type is called if `value` is not one."""
-    if value is None or "${" in str(value):
-        return None
-    for kind, accepted, name in [
-        (bool, bool, "true or false"),
-        (int, int, "a whole number"),
-        (float, int | float, "a number"),
-    ]:
-        if isinstance(default, kind):
-            return None if isinstance(value, accepted) and isinstance(value, bool) == (kind is bool) else name
-    return None
+def _given(key: str, value: Any) -> str:
+    words: dict[Any, str] = {None: "null", True: "true", False: "false"}
+    return f"{key}={words[value] if value is None or isinstance(value, bool) else value}"
 
 
 def _values(override: Override) -> Iterator[Any]:
+    """Yield the values of an option, of a range the first, as the others are like it."""
     value = override.value()
-    if isinstance(value, Sweep):
+    if isinstance(value, RangeSweep):
+        yield value.start
+    elif isinstance(value, Sweep):
         yield from override.sweep_iterator() if override.is_discrete_sweep() else ()
     else:
         yield value
 
 
 def _quote(choice: Any) -> str:
-    return f"[{','.join(choice)}]" if isinstance(choice, list) else str(choice)
+    return f"[{','.join(choice)}]" if isinstance(choice, list) else "null" if choice is None else str(choice)
 
 
 def _defaults(file: Path, arguments: list[str], choices: list[str]) -> DictConfig:
@@ -116,8 +164,9 @@ def _defaults(file: Path, arguments: list[str], choices: list[str]) -> DictConfi
     configs = file.parent / "configs"
     if RERUN in arguments:  # each run has its own
         return _compose(configs, RERUN.partition("=")[2], *choices)
+    added = [line for line in arguments if line.startswith("+") and Path(configs, option_name(line)).is_dir()]
     newest = max(path.stat().st_mtime_ns for path in configs.rglob("*.yaml"))
-    return _compose_once(configs, file.stem, newest, *choices)
+    return _compose_once(configs, file.stem, newest, *choices, *added)
 
 
 @functools.cache
@@ -129,18 +178,3 @@ def _compose_once(configs: Path, name: str, newest: int, *choices: str) -> DictC
 def _compose(configs: Path, name: str, *choices: str) -> DictConfig:
     with initialize_config_dir(version_base="1.3", config_dir=str(configs)):
         return compose(name, list(choices))
-
-
-def _is_plain(config: DictConfig, key: str) -> bool:
-    """Whether the value is written in the config, not interpolated: some interpolations work in a running job only."""
-    parent, _, last = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    return isinstance(node, DictConfig) and not OmegaConf.is_interpolation(node, last)
-
-
-def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    for name in config:
-        yield prefix + str(name)
-        node = config._get_node(name)
-        if isinstance(node, DictConfig) and not node._is_none():
-            yield from _keys(node, f"{prefix}{name!s}.")

@@ -20,7 +20,8 @@ from ..runs.rerun import repeated
 from ..runs.resume import resumed
 from ..startup import switch_on
 from ..training.processes import be_process, is_process
-from .check import check_arguments
+from .check import check_additions, check_arguments
+from .form import check_form
 from .hooks import JobHooks
 from .mistakes import explain, explain_interruption, mistake
 from .resolvers import register_resolvers
@@ -42,6 +43,7 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
         run_own_code(file)
         os.environ[ROOT] = str(home(file))
         register_resolvers()
+        typed = sys.argv[1:]
         if positional:
             sys.argv[1:] = name_positional(sys.argv[1:], positional)
         sys.argv[1:] = sorted(sys.argv[1:], key=is_override)  # Hydra takes no flag among the overrides
@@ -52,10 +54,12 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
             sys.exit(_run(main, file))
         else:
             with _explaining(file):
+                check_form(file.stem, typed, bool(positional))
+                check_additions(file, typed)
                 users = home(file) / "configs" / "user"
                 sys.argv[1:] = resumed(file, name_user(sys.argv[1:], users))
                 sys.argv[1:] = repeated(file, sys.argv[1:])
-                check_arguments(file, sys.argv[1:])
+                sys.argv[1:] = check_arguments(file, sys.argv[1:])
                 if code := _run(main, file):
                     sys.exit(code)
 

@@ -22,6 +22,7 @@ from ..runs.folder import outer_rank
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 READ_ONLY = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
+TOO_LONG = (errno.ENAMETOOLONG, errno.EINVAL)
 # How libraries refuse an argument; the last is Lightning's, by name so that --help need not import it.
 REFUSALS = ("TypeError", "ValueError", "MisconfigurationException")
 
@@ -86,8 +87,10 @@ def mistake(error: BaseException, file: Path) -> str | None:
             return f"{message}; choose a folder that you may write to, or change its permissions"
         if isinstance(cause, OSError) and cause.errno in READ_ONLY and cause.filename:
             return f"{cause.filename}: {cause.strerror}; choose a folder that can be written to"
-        if isinstance(cause, InterpolationResolutionError) and message.startswith("UsageError"):
-            return message.split(": ", 1)[1].split(" full_key: ")[0]
+        if isinstance(cause, OSError) and cause.filename and (cause.errno in TOO_LONG or _made_a_folder(cause)):
+            return f"{cause.filename}: {cause.strerror}; choose another place"
+        if isinstance(cause, InterpolationResolutionError) and not _is_own(cause.__cause__):
+            return message.split("raised while resolving interpolation: ")[-1].split(" full_key: ")[0]
         if isinstance(cause, yaml.MarkedYAMLError) and (mark := cause.problem_mark):
             return f"{short(mark.name)}, line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
         if isinstance(cause, yaml.YAMLError):
@@ -105,11 +108,15 @@ def mistake(error: BaseException, file: Path) -> str | None:
         if type(cause).__name__ in REFUSALS and (
             _raised_by_a_library(cause, file)
             or _is_about_an_added_option(message)
-            or (option and isinstance(cause, ValueError) and _raised_in_a_library(cause))  # model.dropout=7
         ):
             return f"{option}{message}"
-        if isinstance(cause, HydraException | OmegaConfBaseException) and not (cause.__cause__ or cause.__context__):
-            return message
+        # model.dropout=7, and model.hidden_size=-3
+        if option and isinstance(cause, ValueError | RuntimeError) and _raised_in_a_library(cause):
+            return f"{option}{message}"
+        if isinstance(cause, HydraException | OmegaConfBaseException):
+            inner = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+            if inner is None or (isinstance(cause, OmegaConfBaseException) and _raised_by_a_library(cause, file)):
+                return message.split(" object_type=")[0].replace(" full_key: ", ": ")
     return None
 
 
@@ -128,6 +135,18 @@ def _config_with(content: bytes, file: Path) -> Path | None:
             folders.append(Path(attached or value))
     configs = (path for folder in folders for path in folder.rglob("*.yaml"))
     return next((path for path in configs if content in path.read_bytes()), None)
+
+
+def _made_a_folder(error: OSError) -> bool:
+    """Whether a folder could not be made, whose name is the user's."""
+    return any(frame.name in ("mkdir", "makedirs") for frame in traceback.extract_tb(error.__traceback__))
+
+
+def _is_own(error: BaseException | None) -> bool:
+    """Whether code of the project's own packages raised this, a resolver say; its mistakes are no options."""
+    frames = traceback.extract_tb(error.__traceback__) if error and not isinstance(error, UsageError) else []
+    last = Path(frames[-1].filename) if frames else Path()
+    return last.is_relative_to(SOURCE) and not last.is_relative_to(SOURCE / "kindling")
 
 
 def _raised_by_a_library(error: BaseException, file: Path) -> bool:

@@ -1,12 +1,13 @@
 """The space of a search: plain Hydra overrides, some of which have several values."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -14,6 +15,7 @@ from ..errors import UsageError
 from ..overrides import option_name
 from ..runs.settings import PRESENTATION
 
+MOST = 100_000  # combinations of a grid, and values of one option; a range is not made to find out
 HOW = ("sweep", "sampler", "pruner", "launcher")  # groups that say how to search, not what to run
 
 
@@ -42,8 +44,11 @@ class Space:
         """Return the overrides of each combination, in the order of a plain multirun.
 
         Raises:
-            UsageError: There are ranges without steps.
+            UsageError: There are ranges without steps, or too many combinations.
         """
+        if (count := math.prod(map(_count, self.varied.values()))) > MOST:
+            lines = " ".join(str(override.input_line) for override in self.varied.values())
+            raise UsageError(f"{lines}: {count} jobs, and a grid has at most {MOST}; sweep=search tries some of them")
         lists = [[override] for override in self.fixed.values()]
         for name, override in self.varied.items():
             lists.append([f"{name}={value!s}" for value in _listed(override).sweep_string_iterator()])
@@ -105,14 +110,32 @@ def _distribution(override: Override) -> BaseDistribution:
             if isinstance(low, int) and isinstance(high, int):
                 return IntDistribution(low, high, log=log)
             return FloatDistribution(float(low), float(high), log=log)
-        values = list(values_of(override))
-        if override.is_range_sweep() and len(values) > 1:
-            step = values[1] - values[0]
-            if all(isinstance(number, int) for number in values) and step > 0 and not log:
-                return IntDistribution(values[0], values[-1], step=step)
-        return CategoricalDistribution(values)
+        if isinstance(value, RangeSweep) and not log and (numbers := _whole(value)) and len(numbers) > 1:
+            return IntDistribution(numbers[0], numbers[-1], step=numbers.step)
+        if _count(override) > MOST:
+            raise UsageError(f"{override.input_line}: {_count(override)} values; interval(low,high) takes any between")
+        return CategoricalDistribution(list(values_of(override)))
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from None
+
+
+def _whole(found: RangeSweep) -> range | None:
+    """Return a range of whole numbers that rises; None if it is another one."""
+    parts = (found.start, found.stop, found.step)
+    if not all(isinstance(part, int) for part in parts) or not found.step or found.step < 0:
+        return None
+    return range(*parts)  # type: ignore[arg-type]
+
+
+def _count(override: Override) -> int:
+    """Return how many values an override has, without making them."""
+    value = override.value()
+    if isinstance(value, RangeSweep):
+        assert value.start is not None and value.stop is not None and value.step is not None
+        if not value.step:
+            raise UsageError(f"{override.input_line}: a step of zero never ends")
+        return max(0, math.ceil((value.stop - value.start) / value.step))
+    return sum(1 for _ in _listed(override).sweep_iterator())
 
 
 def _listed(override: Override) -> Override:

@@ -16,7 +16,7 @@ from .space import Space, read_space
 from .sweep import Sweep
 
 
-def run_sweep(file: Path, arguments: list[str], check: Callable[[Path, list[str]], None]) -> int | None:
+def run_sweep(file: Path, arguments: list[str], check: Callable[[Path, list[str]], object]) -> int | None:
     """Run the sweep of a command line and return the exit code; None if it is a plain multirun, which is Hydra's.
 
     Args:

@@ -31,8 +31,8 @@ def build(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Traine
     trainer = instantiate(cfg.trainer)
     try:
         seed_everything(cfg.seed, workers=True, verbose=False)
-    except ValueError as error:
-        raise UsageError(f"seed={cfg.seed}: {error}") from None
+    except ValueError:
+        raise UsageError(f"seed={cfg.seed}: expected a whole number from 0 to {2**32 - 1}") from None
     data = instantiate(cfg.data)
     task = instantiate(cfg.task)
     if cfg.init:
