@@ -98,6 +98,8 @@ def test_every_config_composes_and_builds(tmp_path, monkeypatch, group: str, cho
         raise
     if group == "trainer" and isinstance(gpus := config.trainer.gpus, int) and gpus > torch.cuda.device_count():
         pytest.skip(f"trainer={choice} needs {gpus} GPUs")
+    if group == "trainer" and config.trainer.accelerator == "mps" and not torch.backends.mps.is_available():
+        pytest.skip("trainer=mps needs an Apple computer")
     for node in parts if group in BUILT else []:
         instantiate(node, **({"logger": None} if group == "trainer" else {}))  # they want accounts
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from commands import ROOT
 from kindling.cli.check import check_arguments
+from kindling.errors import UsageError
 
 ON_THE_COMMAND_LINE = [
     # names
     ("train modle=bert", "modle=bert: there is no option modle; did you mean model?"),
     ("train model=brt", "model=brt: there is no such model; did you mean bert?"),
     ("train optimizer=rmsprop", "optimizer=rmsprop: there is no such optimizer; choose from adamw, sgd"),
-    ("train callbacks=[checkpoint,progres]", "callbacks=progres: there is no such callbacks; did you mean progress?"),
+    ("train callbacks=[checkpoint,progres]", "callbacks=progres: there is no such callback; did you mean progress?"),
     ("train lr=1e-3", "lr=1e-3: there is no option lr; did you mean optimizer.lr?"),
     ("train trainer.max_epoch=3", "there is no option trainer.max_epoch; did you mean trainer.max_epochs?"),
     ("train max_epochs=3", "there is no option max_epochs; did you mean trainer.max_epochs?"),
@@ -38,7 +39,7 @@ ON_THE_COMMAND_LINE = [
     ("train {dataset} data.folds=5 data.fold=5", "data.folds=5 data.fold=5: use two folds or more"),
     ("train {dataset} data.batch_size=0", "data.batch_size=0"),
     ("train {dataset} data.max_length=2", "data.max_length=2"),
-    ("train {dataset} seed=-1", "-1 is not in bounds"),
+    ("train {dataset} seed=-1", "seed=-1: expected a whole number from 0 to 4294967295"),
     # sweeps
     ("train model=bow,lstm", "model=bow,lstm: several values make a sweep; add -m"),
     ("train -m model=brt,bow", "model=brt: there is no such model; did you mean bert?"),
@@ -76,6 +77,20 @@ ON_THE_COMMAND_LINE = [
     ),
     ("train {dataset} model.architecture.num_attention_heads=3", "attention heads"),
     ("train {dataset} optimizer.lr=-1", "optimizer: Invalid learning rate: -1"),
+    ("train {dataset} callbacks=early_stopping", "callbacks=early_stopping would leave out record, checkpoint, "),
+    ("train {dataset} --epochs=3", "--epochs=3: use trainer.max_epochs=3"),
+    ("train {dataset} -model=bert", "-model=bert: use model=bert, without hyphens and spaces"),
+    ("train {dataset} model = bert", "model = bert: use model=bert, without hyphens and spaces"),
+    ("train {dataset} optimizer.eps=small", "optimizer.eps=small: expected a number"),
+    ("train {dataset} model=lstm model.num_layers=-2", "task.model: "),
+    ("train rerun=a, seed=1", "rerun=a,: not of the form key=value"),
+    ("train -m data.max_length=range(1,100000000)", "99999999 jobs, and a grid has at most 100000"),
+    ("train -m data.max_length=range(1,9,0)", "data.max_length=range(1,9,0): a step of zero never ends"),
+    ("train -m sweep=grid {dataset} data.max_length=range(1,100000000)", "99999999 jobs"),
+    ("train -m sweep=search {dataset} data.max_length=range(1,1e8,0.5)", "interval(low,high) takes any between"),
+    ("train {dataset} paths.run={reviews}", "{reviews}: File exists; choose another place"),
+    ("train {dataset} paths.run=/tmp/{long}", "File name too long; choose another place"),
+    ("predict checkpoint={trained} input={reviews} output={reviews}/a.csv", "{reviews}: "),
     # checkpoints
     ("evaluate", "checkpoint: a value is missing; add checkpoint=... to the command"),
     ("evaluate checkpoint=missing.ckpt", "checkpoint=missing.ckpt: no such checkpoint"),
@@ -88,6 +103,43 @@ ON_THE_COMMAND_LINE = [
     ("predict checkpoint={trained} input={reviews} output=a.docx", "output=a.docx: can't write that"),
     ("predict checkpoint={trained} input={reviews} column=reviw", "no column 'reviw'"),
     ("predict checkpoint={trained} input={reviews} batch_size=0", "batch_size=0"),
+]
+
+
+# Refused by the names, the defaults and the signatures alone.
+CHECKED = [
+    ("train model=bow model.hidden_size=0", "model.hidden_size=0: expected 1 or more"),
+    ("train model=bow model.hidden_size=-3", "model.hidden_size=-3: expected 1 or more"),
+    ("train model=bow model.dropout=nan", "model.dropout=nan: expected a number"),
+    ("train task.loss=null", "task.loss=null: expected a Module"),
+    ("train trainer.callbacks=null", "trainer.callbacks=null: expected a Sequence"),
+    ("train mode=${oc.env:NOPE}", "mode=${oc.env:NOPE}: expected the environment to have NOPE"),
+    ("train mode=${nope}", "mode=${nope}: expected an option nope, which there is not"),
+    ("train seed=null", "seed=null: expected a value, such as 42"),
+    ("train data.seed=null", "data.seed=null: expected a whole number"),
+    ("train data.dir=null", "data.dir=null: expected text"),
+    ("train monitor=null", "monitor=null: expected a value, such as val/accuracy"),
+    ("train name_pattern=null", "name_pattern=null: expected a value"),
+    ("train paths.run=null", "paths.run=null: expected a value"),
+    ("train paths.runs=null", "paths.runs=null: expected a value"),
+    ("train optimizer.lr=null", "optimizer.lr=null: expected a number"),
+    ("train tags={a:1}", "tags={'a': 1}: expected a list, such as tags=[a]"),
+    ("train tags=baseline", "tags=baseline: expected a list, such as tags=[baseline]"),
+    ("train init=3", "init=3: expected a file or a folder; ./3 is one of that name"),
+    ("train init=[1]", "init=[1]: expected one value"),
+    ("train ~optimizer", "~optimizer: train.py can't do without it: task.optimizer is ${optimizer}"),
+    ("train ~model", "~model: train.py can't do without it"),
+    ("train ~data", "~data: train.py can't do without it"),
+    ("train ~trainer", "~trainer: train.py can't do without it"),
+    ("train callbacks=[nope]", "callbacks=nope: there is no such callback; choose from batches, checkpoint, early"),
+    ("train logger=null", "logger=null: use logger=[]"),
+    ("train optimizer=null", "optimizer=null: there is no such optimizer; choose from adamw, sgd"),
+    ("train trainer=ddp_gpu", "did you mean ddp"),
+    ("evaluate checkpoint=null", "checkpoint=null: expected a value"),
+    ("evaluate checkpoint=3", "checkpoint=3: expected a file or a folder"),
+    ("evaluate inspect=[1,2]", "inspect=[1, 2]: expected one value"),
+    ("predict input=null", "input=null: expected a value"),
+    ("compare metric=[a]", "metric=['a']: expected one value"),
 ]
 
 
@@ -109,6 +161,7 @@ def names(data_of, trained, reviews, tmp_path) -> dict[str, str]:
         "numbers_folder": option(numbers, "data.dir"),
         "trained": str(trained),
         "reviews": str(reviews),
+        "long": "a" * 300,
         "weights": str(tmp_path / "weights.ckpt"),
     }
 
@@ -124,12 +177,22 @@ def test_a_mistake_on_the_command_line_is_one_line_and_writes_nothing(command, n
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(("line", "expected"), CHECKED, ids=[line for line, _ in CHECKED])
+def test_a_value_that_an_option_cannot_have_is_refused_before_anything_runs(line: str, expected: str) -> None:
+    command, *arguments = line.split()
+    with pytest.raises(UsageError) as error:
+        check_arguments(ROOT / f"{command}.py", arguments)
+    assert expected in str(error.value)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["-m", "model=glob(b*)", "seed=range(1,3)"],
         ["callbacks=[]", "logger=[csv]", "seed=1"],
-        ["callbacks=checkpoint", "+new.option=1", "~scheduler"],
+        ["callbacks=[checkpoint]", "+new.option=1", "~tags", "name_pattern=${new.option}"],
+        ["~callbacks.progress", "seed=0", "trainer.max_epochs=null", "tags=[a]", "data.text=[title,body]", "data=csv"],
+        ["optimizer.lr=${oc.env:HOME}", "mode=${oc.env:NOWHERE,max}", "+callbacks=ema", "callbacks.ema.decay=0.9"],
         ["hydra.verbose=true", "optimizer.lr=${seed}"],
     ],
     ids=" ".join,

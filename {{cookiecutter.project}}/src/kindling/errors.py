@@ -1,8 +1,12 @@
 """A mistake of the user, as opposed to a fault of the program, and how messages name things."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+
+# Control characters, and those that reverse the direction of a text.
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class UsageError(Exception):
@@ -43,7 +47,7 @@ class ProcessFailed(Exception):
 
 
 def did_you_mean(name: str, choices: Iterable[str], most: int = 12) -> str:
-    """Return "; did you mean X?" for the choice that looks most like `name`, else at most so many choices, else nothing."""
+    """Return "; did you mean X?" for the choice most like `name`, else at most so many choices, else nothing."""
     choices = sorted(set(choices))
     if close := get_close_matches(name, choices, n=1):
         return f"; did you mean {close[0]}?"
@@ -54,3 +58,8 @@ def short(path: str | Path) -> str:
     """Return the path relative to the current folder if it lies there."""
     path = Path(path).absolute()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def visible(text: str) -> str:
+    r"""Return a text whose control characters, which would steer a terminal, are written out, such as \x1b."""
+    return UNSEEN.sub(lambda match: repr(match[0])[1:-1], text)

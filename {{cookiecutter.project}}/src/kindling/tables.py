@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .errors import visible
 from .files import new_file
 
 Cells = Sequence[Sequence[str]]  # the names of the columns, then the rows
@@ -20,6 +21,11 @@ Cells = Sequence[Sequence[str]]  # the names of the columns, then the rows
 WIDTH = 160  # letters of a line where there is no screen
 UNLIMITED = 10_000  # letters, for a table that is measured
 NUMBER = re.compile(r"[-+<]?[\d.,]+(e[-+]?\d+)?%?")
+
+
+def in_markdown(text: str) -> str:
+    """Return a text that a page of Markdown shows as it is: without HTML, links and pictures."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", visible(text)).replace("](", "]\\(")
 
 
 def screen() -> Console:
@@ -55,7 +61,7 @@ def markdown_table(cells: Cells, padded: bool = False) -> str:
         cells: The table. Columns of numbers are aligned at the right.
         padded: Whether the columns are aligned in the text itself, too.
     """
-    lines = [[" ".join(cell.replace("|", "\\|").split()) for cell in line] for line in cells]
+    lines = [[" ".join(in_markdown(cell).replace("|", "\\|").split()) for cell in line] for line in cells]
     rules = ["---:" if _is_numeric(column) else "---" for column in zip(*lines, strict=True)]
     lines.insert(1, rules)
     if padded:
@@ -81,6 +87,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _screen_table(cells: Cells, styles: Sequence[str | None], header: bool = True) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_header=header)
+    cells = [[visible(cell) for cell in line] for line in cells]
     for name, *column in zip(*cells, strict=True):
         table.add_column(escape(name), justify="right" if _is_numeric([name, *column]) else "left", overflow="fold")
     for number, line in enumerate(cells[1:]):

@@ -42,7 +42,7 @@ def check_arguments(file: Path, arguments: list[str]) -> list[str]:
     groups = _choices(overrides, configs, _groups(file, arguments))
     options = [o for o in overrides if o.key_or_group not in groups and not o.key_or_group.startswith("hydra")]
     left_out = [o for o in parsed if o.type is OverrideType.DEL]
-    targets = {o.key_or_group: str(o.value()) for o in parsed if o.key_or_group.endswith("._target_")}
+    given = {o.key_or_group: str(o.input_line).partition("=")[2] for o in parsed}
     added = set[str]()
     for choices in itertools.product(*groups.values()) if options or left_out else ():
         chosen = [f"{group}={_quote(choice)}" for group, choice in zip(groups, choices, strict=True)]
@@ -50,7 +50,7 @@ def check_arguments(file: Path, arguments: list[str]) -> list[str]:
         for override in left_out:
             _check_left_out(override, defaults, file.stem)
         for option in options:
-            if _check_option(option, defaults, file, targets):
+            if _check_option(option, defaults, file, given):
                 added.add(str(option.input_line))
     return [f"++{argument}" if argument in added else argument for argument in arguments]
 
@@ -68,7 +68,7 @@ def check_additions(file: Path, arguments: Iterable[str]) -> None:
         if group == "callbacks" and name in known and isinstance(default, list):
             others = ", ".join(other for other in default if other != name)
             raise UsageError(
-                f"{argument} would leave out {others}; +callbacks={name} adds it to them, callbacks=[{name}] is it alone"
+                f"{argument} would leave out {others}; +callbacks={name} adds it, callbacks=[{name}] is it alone"
             )
 
 
@@ -123,7 +123,7 @@ def _check_left_out(override: Override, defaults: DictConfig, command: str) -> N
         raise UsageError(f"~{key}: {command}.py can't do without it: {user}; give it another value instead")
 
 
-def _check_option(option: Override, defaults: DictConfig, file: Path, targets: dict[str, str]) -> bool:
+def _check_option(option: Override, defaults: DictConfig, file: Path, given: dict[str, str]) -> bool:
     """Check one option, and return whether its file does not list it.
 
     Raises:
@@ -131,15 +131,15 @@ def _check_option(option: Override, defaults: DictConfig, file: Path, targets: d
     """
     key, command = option.key_or_group, file.stem
     unlisted = key not in keys(defaults)
-    if unlisted and not is_unlisted(key, defaults, targets):
+    if unlisted and not is_unlisted(key, defaults, given):
         raise UsageError(unknown(str(option.input_line), key, defaults, file.parent / "configs", command))
     for value in _values(option):
-        if expected := check_value(key, value, defaults, targets):
-            raise UsageError(f"{_given(key, value)}: expected {expected}")
+        if expected := check_value(key, value, defaults, given):
+            raise UsageError(f"{_text(key, value)}: expected {expected}")
     return unlisted
 
 
-def _given(key: str, value: Any) -> str:
+def _text(key: str, value: Any) -> str:
     words: dict[Any, str] = {None: "null", True: "true", False: "false"}
     return f"{key}={words[value] if value is None or isinstance(value, bool) else value}"
 

@@ -15,7 +15,7 @@ import yaml
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
-from ..errors import Interrupted, ProcessFailed, UsageError, did_you_mean, short
+from ..errors import Interrupted, ProcessFailed, UsageError, did_you_mean, short, visible
 from ..exits import FAILED, JOB, MISTAKE, SIGUSR1, exit_code
 from ..project import SOURCE
 from ..runs.folder import outer_rank
@@ -40,7 +40,7 @@ def explain(error: BaseException, file: Path) -> int:
         return 0
     if line := mistake(error, file):
         which = f" (process {rank})" if (rank := outer_rank()) else ""
-        print(f"{file.name}{which}: {line}", file=sys.stderr)
+        print(f"{file.name}{which}: {visible(line)}", file=sys.stderr)
         return MISTAKE
     if isinstance(error, ProcessFailed):
         print(f"{error.text}{file.name}: {error}", file=sys.stderr)
@@ -106,8 +106,7 @@ def mistake(error: BaseException, file: Path) -> str | None:
         if isinstance(cause, ImportError) and (line := _names_nothing(cause)):
             return f"{option.removesuffix(': ')}._target_={line}"
         if type(cause).__name__ in REFUSALS and (
-            _raised_by_a_library(cause, file)
-            or _is_about_an_added_option(message)
+            _raised_by_a_library(cause, file) or _is_about_an_added_option(message)
         ):
             return f"{option}{message}"
         # model.dropout=7, and model.hidden_size=-3

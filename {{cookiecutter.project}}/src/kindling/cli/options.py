@@ -34,22 +34,21 @@ def keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from keys(node, f"{prefix}{name!s}.")
 
 
-def is_unlisted(key: str, config: DictConfig, targets: dict[str, str]) -> bool:
+def is_unlisted(key: str, config: DictConfig, given: dict[str, str]) -> bool:
     """Whether the class that an option belongs to takes it, though the file in configs/ does not list it.
 
     Args:
         key: The option.
         config: Without it.
-        targets: Classes that the command line itself names.
+        given: What the command line itself sets.
     """
-    return key.rpartition(".")[2] in _takes(key.rpartition(".")[0], config, targets)
+    return key.rpartition(".")[2] in _takes(key.rpartition(".")[0], config, given)
 
 
-def check_value(key: str, value: Any, config: DictConfig, targets: dict[str, str]) -> str | None:
+def check_value(key: str, value: Any, config: DictConfig, given: dict[str, str]) -> str | None:
     """Return what an option expects if a value is not that: of the type of its default, or of its class's signature."""
     if "${" in str(value):
-        wanted = re.findall(r"\$\{oc\.env:([^,}]+)\}", str(value))
-        return next((f"the environment to have {name}" for name in wanted if name not in os.environ), None)
+        return _missing(str(value), config, given)
     parent, _, last = key.rpartition(".")
     listed = key in keys(config)
     default = OmegaConf.select(config, key, throw_on_missing=False) if listed and _is_plain(config, key) else None
@@ -61,9 +60,12 @@ def check_value(key: str, value: Any, config: DictConfig, targets: dict[str, str
         return "1 or more"
     if key in FILES and isinstance(value, bool | int | float):
         return f"a file or a folder; ./{value} is one of that name"
-    if listed and not isinstance(value, dict | list) and not (value is None and _has_value(config, key)):
+    odd = (
+        isinstance(value, dict | list) or isinstance(default, ListConfig) or (value is None and _has_value(config, key))
+    )
+    if listed and not odd:
         return None  # of the right type, as far as the default tells: the class need not be imported
-    if parameter := _takes(parent, config, targets).get(last):
+    if parameter := _takes(parent, config, given).get(last):
         return None if accepts(parameter, value) else described(parameter)
     return _expected_without_class(key, value, default, config)
 
@@ -83,8 +85,7 @@ def needed_by(key: str, config: DictConfig) -> str:
 
 def unknown(given: str, key: str, config: DictConfig, configs: Path, command: str) -> str:
     """Return the line about an option that there is not: the remedy if it is a known word, else what it looks like."""
-    parent, _, last = key.rpartition(".")
-    value = given.partition("=")[2]
+    parent, value = key.rpartition(".")[0], given.partition("=")[2]
     if found := remedy(command, key):
         return f"{given}: there is no option {key}; {found.said(value)}"
     choice = key.split(".")[1] if parent else ""
@@ -111,13 +112,25 @@ def _guess(key: str, value: str, config: DictConfig, configs: Path) -> str | Non
     return guesses[0] if guesses else None
 
 
-def _takes(parent: str, config: DictConfig, targets: dict[str, str]) -> Parameters:
+def _takes(parent: str, config: DictConfig, given: dict[str, str]) -> Parameters:
     """Return what the class that a part of the config names takes; nothing if it names none."""
     node = OmegaConf.select(config, parent, throw_on_missing=False) if parent else None
-    target = targets.get(f"{parent}._target_")
+    target = given.get(f"{parent}._target_")
     if target is None and isinstance(node, DictConfig) and not OmegaConf.is_missing(node, "_target_"):
         target = node.get("_target_")
     return _parameters(target) if isinstance(target, str) else {}
+
+
+def _missing(value: str, config: DictConfig, given: dict[str, str]) -> str | None:
+    """Return what a value refers to that there is not: a variable of the environment, or another option."""
+    for name in re.findall(r"\$\{oc\.env:([^,}]+)\}", value):
+        if name not in os.environ:
+            return f"the environment to have {name}"
+    for name in re.findall(r"\$\{(\w[\w.]*)\}", value):
+        here = any(name == key or name.startswith(f"{key}.") or key.startswith(f"{name}.") for key in given)
+        if not here and name not in keys(config):
+            return f"an option {name}, which there is not"
+    return None
 
 
 def _expected(default: Any, value: Any) -> str | None:

@@ -39,7 +39,7 @@ def parameters(target: str) -> Parameters:
 
 
 def accepts(parameter: inspect.Parameter, value: Any) -> bool:
-    """Whether a value of the command line is of the type that an argument is annotated with, as far as that is plain."""
+    """Whether a value is of the type that an argument is annotated with, as far as that is plain."""
     if value is parameter.default or "${" in str(value):
         return True
     return _fits(parameter.annotation, value)
@@ -84,7 +84,11 @@ def _fits(annotation: Any, value: Any) -> bool:
     kind = origin or annotation
     if kind is None or kind is type(None):
         return value is None
-    if not isinstance(kind, type) or kind in (object, inspect.Parameter.empty) or getattr(kind, "_is_protocol", False):
+    if (
+        not isinstance(kind, type)
+        or kind in (Any, object, inspect.Parameter.empty)
+        or getattr(kind, "_is_protocol", False)
+    ):
         return True  # Any, a type variable, a name that could not be resolved
     return _is_a(kind, value)
 

@@ -1,10 +1,10 @@
 """Words of other trainers and templates, and what is said here instead: typed from habit, answered with the remedy.
 
-They come from Lightning and lightning-hydra-template, the Hugging Face Trainer, litgpt and torchtitan. A word is looked up
-only where the project itself has no option of that name.
+They come from Lightning and lightning-hydra-template, the Hugging Face Trainer, litgpt and torchtitan. A word is looked
+up only where the project itself has no option of that name.
 """
 
-from .training_words import PLACES, TRAIN, Remedy
+from .training_words import DATA, PLACES, TRAIN, Remedy
 
 _R = Remedy
 
@@ -44,16 +44,20 @@ PREDICT = CHECKPOINT | {
 
 COMPARE = PLACES | {"monitor": _R("metric={}"), "sort": _R("metric={}"), "limit": _R("rows={}"), "top": _R("rows={}")}
 
-MAKE = PLACES | {
-    "dataset": TRAIN["dataset"],
-    "dataset_name": TRAIN["dataset_name"],
-    "train_file": TRAIN["train_file"],
-    "path": _R("data=csv data.path={}"),
-    "input": _R("data=csv data.path={}"),
-    "max_len": TRAIN["max_len"],
-    "max_seq_length": TRAIN["max_seq_length"],
-    "output_dir": _R("data.dir={}"),
-}
+MAKE = (
+    PLACES
+    | DATA
+    | {
+        "dataset": TRAIN["dataset"],
+        "dataset_name": TRAIN["dataset_name"],
+        "train_file": TRAIN["train_file"],
+        "path": _R("data=csv data.path={}"),
+        "input": _R("data=csv data.path={}"),
+        "max_len": TRAIN["max_len"],
+        "max_seq_length": TRAIN["max_seq_length"],
+        "output_dir": _R("data.dir={}"),
+    }
+)
 
 WORDS = {"train": TRAIN, "evaluate": EVALUATE, "predict": PREDICT, "compare": COMPARE, "make_dataset": MAKE}
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import UsageError, short
+from ..errors import UsageError, short, visible
 from ..runs.run import Run
-from ..tables import Cells, markdown_table, print_table, screen
+from ..tables import Cells, in_markdown, markdown_table, print_table, screen
 from .rows import Section
 from .tables import assumptions, difference_cells, notes, section_cells, unfinished, write_runs
 
@@ -15,7 +15,7 @@ FILE = "comparison.md"
 def print_comparison(sections: Sequence[Section], runs: Sequence[Run], most: int) -> None:
     """Print the comparison, at most so many rows of each table."""
     for section in sections:
-        print(f"\n{section.title}")
+        print(f"\n{visible(section.title)}")
         metrics = section.metrics
         optional = [*reversed(metrics[1:]), "parameters", "time"]
         _print(section_cells(section, metrics, most), len(section.rows) - most, optional)
@@ -31,7 +31,7 @@ def print_comparison(sections: Sequence[Section], runs: Sequence[Run], most: int
     if lines:
         print("\nNot finished:")
     for line in lines[:most]:
-        print(line)
+        print(visible(line))
     if len(lines) > most:
         print(f"... and {len(lines) - most} more")
 
@@ -56,13 +56,13 @@ def write_comparison(folder: Path, sections: Sequence[Section], runs: Sequence[R
 def _markdown(sections: Sequence[Section], runs: Sequence[Run]) -> str:
     parts = [f"# Comparison of {len(runs)} run{'s' * (len(runs) > 1)}\n", "![](comparison.png)\n"]
     for section in sections:
-        parts += [f"## {section.title}\n", _markdown_table(section_cells(section, section.metrics))]
+        parts += [f"## {in_markdown(section.title)}\n", _markdown_table(section_cells(section, section.metrics))]
         parts += [f"{note}\n" for note in notes(section)]
         if any(found.pairs > 1 for found in section.differences):
             parts += ["Is the first row better by more than chance?\n", _markdown_table(difference_cells(section))]
         parts += [f"{assumptions(section)}\n"] * bool(assumptions(section))
     if lines := unfinished(runs):
-        parts += ["## Not finished\n", "".join(f"- {line}\n" for line in lines)]
+        parts += ["## Not finished\n", "".join(f"- {in_markdown(line)}\n" for line in lines)]
     return "\n".join(parts)
 
 

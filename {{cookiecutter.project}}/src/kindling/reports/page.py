@@ -1,6 +1,7 @@
 """What a checkpoint is: in a few columns of text for its picture, and as a page of Markdown."""
 
 import os
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,12 @@ from urllib.parse import quote
 
 from ..checkpoints.parts import matches
 from ..digits import duration, metric, setting
-from ..errors import short
+from ..errors import short, visible
 from ..runs.metrics import metric_cells
 from ..runs.name import run_name
 from ..runs.read import read_record
 from ..runs.settings import flatten
-from ..tables import markdown_table
+from ..tables import in_markdown, markdown_table
 
 FILES = ("curves.png", "confusion_matrix.png", "predictions.png", "predictions.csv", "samples.csv")
 
@@ -56,8 +57,8 @@ class Summary:
         origin = {"commit": commit, "started": record.get("started")}
         sections = self.sections | {"origin": origin, "machine": dict(record.get("machine") or {})}
         parts = [
-            f"# {run_name(self.folder)}",
-            f"`{self.checkpoint.name}` of `{short(self.folder)}`: {', '.join(facts)}.",
+            f"# {in_markdown(run_name(self.folder))}",
+            f"{_code(self.checkpoint.name)} of {_code(short(self.folder))}: {in_markdown(', '.join(facts))}.",
             *([markdown_table(metric_cells(self.metrics))] if self.metrics else []),
             *self._links(),
             "## Repeat it",
@@ -73,7 +74,8 @@ class Summary:
         options = [override for override in self.overrides if not override.startswith("paths.run=")]
         train = shlex.join(["python", "train.py", *options])
         evaluate = shlex.join(["python", "evaluate.py", f"checkpoint={short(self.checkpoint)}"])
-        return f"```bash\n{train}\n{evaluate}\n```"
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", train + evaluate)), default=0))
+        return f"{fence}bash\n{visible(train)}\n{visible(evaluate)}\n{fence}"
 
     def _links(self) -> list[str]:
         """Return paragraphs that show the pictures and lead to the tables that are there."""
@@ -122,6 +124,10 @@ def text_of(name: str, value: Any) -> str:
     if name == "seconds":
         return duration(value)
     return metric(value) if isinstance(value, float) and (name == "best" or "/" in name) else setting(value)
+
+
+def _code(text: str) -> str:
+    return f"`{visible(text).replace('`', chr(39))}`"
 
 
 def _link(path: Path, start: Path) -> str:

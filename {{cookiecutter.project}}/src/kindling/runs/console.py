@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @rank_zero_only
 def describe(task: LightningModule, data: LightningDataModule, trainer: Trainer, folder: str) -> None:
-    """Say in two lines what is about to run, and where."""
+    """Say in two lines what is about to run, and where, and in another what several processes share."""
     model: Any = getattr(task, "model", task)
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     sizes = ", ".join(f"{len(rows)} {name}" for name, rows in getattr(data, "splits", {}).items())
@@ -33,6 +33,9 @@ def describe(task: LightningModule, data: LightningDataModule, trainer: Trainer,
     device = trainer.accelerator.name() if hasattr(trainer.accelerator, "name") else "cpu"
     described = f"{where}: {sizes}" if sizes else where
     log.info(f"{type(model).__name__}, {count(parameters)} parameters, on {trainer.world_size} x {device}; {described}")
+    size: Any = getattr(data, "batch_size", None)
+    if trainer.world_size > 1 and size and hasattr(data, "check_share"):
+        log.info(f"data.batch_size={size} is that of all {trainer.world_size} processes together")
     log.info(f"Run: {short(folder)}")
 
 

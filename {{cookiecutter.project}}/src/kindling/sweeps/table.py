@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..compare.rows import compare
 from ..compare.tables import section_cells, write_runs
-from ..errors import short
+from ..errors import short, visible
 from ..runs.run import read_run
 from ..tables import print_table
 
@@ -18,7 +18,7 @@ def report_jobs(folder: Path) -> int:
     write_runs(folder / "results.csv", sections, job=True)
     for section in sections:
         if len(sections) > 1:
-            print(f"\n{section.title}")
+            print(f"\n{visible(section.title)}")
         metrics = list(dict.fromkeys(name for row in section.rows for name in section.metrics_of(row)))
         print_table(section_cells(section, metrics, runs="jobs", numbered=False))
     print(f"Each job: {short(folder / 'results.csv')}")

@@ -48,7 +48,7 @@ def check_trains(overrides: Sequence[str], folder: Path) -> Path:
         _require(
             value is not None and math.isfinite(value),
             f"{name} became {value}: lower optimizer.lr, or look for a division by zero or the logarithm of zero in "
-            "the model and the loss (+trainer.detect_anomaly=true names the line)",
+            "the model and the loss (trainer.detect_anomaly=true names the line)",
         )
     return run
 
@@ -153,7 +153,7 @@ def check_processes_agree(overrides: Sequence[str], folder: Path) -> None:
         not wrong,
         f"two processes don't train as one does: {_few(wrong)}. training_step has to return the mean over the samples "
         "of its batch; nothing may depend on the number of processes (world_size) or on the other samples of the batch "
-        "(batch normalization does, unless +trainer.sync_batchnorm=true is given)",
+        "(batch normalization does, unless trainer.sync_batchnorm=true is given)",
     )
 
 

@@ -71,7 +71,7 @@ def evaluate_best(trainer: Trainer, task: LightningModule, data: LightningDataMo
     """Return the validation and test metrics of the best checkpoint of a training; write them to `metrics.json`.
 
     If training ended before the first validation, the weights as they are become the checkpoint. Without a checkpoint
-    callback (`+trainer.enable_checkpointing=false`) they are evaluated.
+    callback (`trainer.enable_checkpointing=false`) they are evaluated.
     """
     callback, path = trainer.checkpoint_callback, None
     if isinstance(callback, ModelCheckpoint):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -73,7 +73,7 @@ def build_trainer(
     own: list[Callback] = [Seeds(seed, reseed), Resume(), Takeover(), Position(), Logs(), Compile()]
     own += [Finite()] if stop_at_nan else []
     # `last.ckpt` holds the states of the other callbacks, which have to have seen the same epoch.
-    callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, LastCheckpoint))
+    callbacks = sorted(_wanted(callbacks, options), key=lambda callback: isinstance(callback, LastCheckpoint))
     # The data module's own sampler shares the batches out among the processes.
     try:
         trainer = Trainer(
@@ -90,6 +90,13 @@ def build_trainer(
     if fast:
         speed_up(trainer)
     return trainer
+
+
+def _wanted(callbacks: Sequence[Callback], options: dict[str, Any]) -> list[Callback]:
+    """Return the callbacks without those that the trainer's own switches turn off."""
+    switches = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint}
+    off = tuple(kind for name, kind in switches.items() if options.get(name) is False)
+    return [callback for callback in callbacks if not isinstance(callback, off)]
 
 
 def _check_gpus(gpus: int | str) -> None:
