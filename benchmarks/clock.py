@@ -24,13 +24,17 @@ class Clock:
         steps: Optimizer steps.
         warmup: Steps that are not counted.
         losses: How many losses of `nn.CrossEntropyLoss` to print as well.
+        whole: Whether the process goes on after its steps, until `stop`.
     """
 
-    def __init__(self, record: dict[str, Any], steps: int, warmup: int = 0, losses: int = 0) -> None:
+    def __init__(
+        self, record: dict[str, Any], steps: int, warmup: int = 0, losses: int = 0, whole: bool = False
+    ) -> None:
         self.record = record
         self.steps = steps
         self.warmup = warmup
         self.done = 0
+        self.whole = whole
         self.losses: list[float] = []
         register_optimizer_step_post_hook(self._after_step)
         self._forward = register_module_forward_pre_hook(self._before_forward)
@@ -52,17 +56,19 @@ class Clock:
             self.record["startup_cpu_seconds"] = cpu_seconds()
         if self.done == self.warmup:
             self._start()
-        if self.done == self.steps:
-            self._stop()
+        if self.done == self.steps and not self.whole:
+            self.stop()
 
     def _start(self) -> None:
         synchronize()
         self.wall, self.cpu = time.perf_counter(), cpu_seconds()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Print the record and end the process."""
         synchronize()
         self.record |= {
             "cpu_seconds": cpu_seconds() - self.cpu,
+            "whole_cpu_seconds": cpu_seconds(),
             "wall_seconds": time.perf_counter() - self.wall,
             "steps": self.steps - self.warmup,
             "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

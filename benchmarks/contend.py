@@ -33,10 +33,12 @@ def main() -> None:
 
     steps = options.steps or job.steps
     record = {"contender": options.contender, "job": options.job, "seed": options.seed, "batch_size": job.batch_size}
-    clock = Clock(record, steps, min(job.warmup, steps - 1), options.losses)
+    clock = Clock(record, steps, min(job.warmup, steps - 1), options.losses, job.whole)
     work = Work(options.work, job, options.seed, 0.0 if options.losses else 0.1)
     sys.path.append(str(FOLDER))
     importlib.import_module(options.contender).JOBS[options.job](work)
+    if job.whole:
+        clock.stop()
     sys.exit(f"{options.contender} ended after {clock.done} of {steps} steps")
 
 

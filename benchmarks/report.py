@@ -29,7 +29,7 @@ def figures(records: Iterable[Record]) -> dict[tuple[str, str], Figure]:
         job = JOBS[name]
         reference = of.get((job.reference or name, "raw", number))
         if job.unit == "s":
-            value = record["startup_cpu_seconds"]
+            value = record["whole_cpu_seconds" if job.whole else "startup_cpu_seconds"]
         elif reference is None:
             continue
         elif job.unit == "us":

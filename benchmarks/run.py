@@ -114,11 +114,12 @@ def compare_losses(folder: Path, job: str) -> dict[str, Any]:
 
 def show(number: int, record: Record) -> None:
     """Print a line for a record."""
-    told = record.get("error") or (
+    line = record.get("error") or (
         f"{record['steps'] * record['batch_size'] / record['cpu_seconds']:,.0f} samples/CPU s, "
-        f"first step after {record['startup_cpu_seconds']:.2f} CPU s"
+        f"first step after {record['startup_cpu_seconds']:.2f} CPU s, "
+        f"{record['whole_cpu_seconds']:.1f} CPU s in all"
     )
-    print(f"round {number}  {record['job']:13} {record['contender']:21} {told}", flush=True)
+    print(f"round {number}  {record['job']:13} {record['contender']:21} {line}", flush=True)
 
 
 def write(results: dict[str, Any], folder: Path) -> None:

@@ -79,4 +79,4 @@ def train(work: Work, **arguments: Any) -> None:
     trainer.train()
 
 
-JOBS = {"text": train, "mlp": train, "mlp_1024": train, "overhead": train}
+JOBS = {"text": train, "mlp": train, "mlp_1024": train, "overhead": train, "command": train}

@@ -52,6 +52,7 @@ JOBS = {
     "mlp": train,
     "mlp_1024": train,
     "overhead": train,
+    "command": train,
     "startup_bow": train,
     "startup_bert": train,
 }

@@ -31,4 +31,4 @@ def train(work: Work) -> None:
     model.fit_generator(work.loader(), epochs=1, callbacks=callbacks)
 
 
-JOBS = {"text": train, "mlp": train, "mlp_1024": train, "overhead": train}
+JOBS = {"text": train, "mlp": train, "mlp_1024": train, "overhead": train, "command": train}

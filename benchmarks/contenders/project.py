@@ -50,6 +50,7 @@ JOBS = {
     "mlp": train,
     "mlp_1024": train,
     "overhead": train,
+    "command": train,
     "startup_bow": train,
     "startup_bert": train,
     "gpu": train,

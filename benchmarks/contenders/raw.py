@@ -18,7 +18,7 @@ def batches(work: Work) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
     order = work.order()
     if not work.is_text:
         for places in map(torch.from_numpy, order):
-            yield (work.table[places].float().div_(255),), work.targets[places]
+            yield (work.table.index_select(0, places).float().div_(255),), work.targets[places]
         return
     starts, lengths = work.offsets[:-1], np.diff(work.offsets)
     for rows in order:
@@ -58,6 +58,7 @@ JOBS = {
     "mlp": train,
     "mlp_1024": train,
     "overhead": train,
+    "command": train,
     "startup_bow": train,
     "startup_bert": train,
     "gpu": train,
