@@ -3,6 +3,7 @@
 python compare.py runs/                                     all runs in a folder, at any depth
 python compare.py runs/2026-11-20 runs/x metric=test/f1     of several folders, by another metric
 python compare.py runs/ rows=20 output=reports              the best twenty rows, and the files in another folder
+python compare.py runs/ json=-                              as JSON
 """
 
 from functools import partial
@@ -12,13 +13,15 @@ import hydra
 from omegaconf import DictConfig
 
 from kindling.cli.command import command
+from kindling.json_output import json_output
 
 
 @partial(command, positional="runs")
 @hydra.main(version_base="1.3", config_path="configs", config_name="compare")
 def main(cfg: DictConfig) -> None:
-    """Print what the runs have reached and whether the best is better by more than chance; write it to three files."""
+    """Print what the runs have reached and whether the best is better by more than chance; write it to four files."""
     # Imported here, so that --help does not wait for them.
+    from kindling.compare.facts import comparison_facts
     from kindling.compare.output import print_comparison, write_comparison
     from kindling.compare.rows import compare, judge
     from kindling.runs.run import find_runs, read_run
@@ -28,9 +31,11 @@ def main(cfg: DictConfig) -> None:
     for section in sections:
         judge(section)
     output = Path(cfg.output or cfg.runs[0])
-    write_comparison(output, sections, runs, cfg.rows)
-    print_comparison(sections, runs, cfg.rows)
-    print(f"\nWritten: {output / 'comparison.md'}, .csv and .png")
+    with json_output(cfg.json) as found:
+        write_comparison(output, sections, runs, cfg.rows)
+        print_comparison(sections, runs, cfg.rows)
+        print(f"\nWritten: {output / 'comparison.html'}, .md, .csv and .png")
+        found |= comparison_facts(sections, runs)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 python evaluate.py checkpoint=best                                     the best checkpoint of the newest run
 python evaluate.py checkpoint=best report=true                         and draw its confusion matrix
 python evaluate.py inspect=last                                        where training stood, and what is left
+python evaluate.py checkpoint=best json=-                              its metrics as JSON (of inspect=, too)
 """
 
 import hydra
 from omegaconf import DictConfig
 
 from kindling.cli.command import command
+from kindling.json_output import json_output
 from kindling.launch import launch
 
 
@@ -27,12 +29,16 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
     """Print the metrics, and write them beside the checkpoint; or print what the checkpoint tells about its run."""
-    if cfg.inspect:
-        from kindling.runs.console import inspect
+    with json_output(cfg.json) as found:
+        if cfg.inspect:
+            from kindling.runs.console import inspect
 
-        inspect(cfg.inspect, cfg.paths.runs)
-    else:
-        launch(evaluate, cfg)
+            found |= inspect(cfg.inspect, cfg.paths.runs)
+        else:
+            from kindling.checkpoints.find import find_checkpoint
+
+            found["checkpoint"] = str(find_checkpoint(cfg.checkpoint, cfg.paths.runs))
+            found["metrics"] = launch(evaluate, cfg)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from kindling.cli.installed import find
 
 # Which distributions bring what is imported, where they are not installed here.
 BRINGS = {"comet_ml": "comet-ml", "mlflow": "mlflow-skinny"}
-OPTIONAL = {"ray", "submitit", "deepspeed"}  # of a cluster or a strategy that was chosen; a line says how to install them
+OPTIONAL = {"ray", "submitit", "deepspeed"}  # of a chosen cluster or strategy; a line says how to install them
 
 
 def imported(file: Path) -> Iterator[str]:

@@ -53,3 +53,12 @@ def test_evaluate_refuses_a_dataset_with_other_classes(command, dataset, reviews
     assert result.code == 2
     assert "other" in result.err and "the checkpoint" in result.err
     assert not Path(tmp_path, "run/checkpoints/evaluation.json").exists()
+
+
+def test_evaluate_and_inspect_answer_in_json_alone(command, trained) -> None:
+    found = json.loads(command("evaluate", f"checkpoint={trained}", "json=-").out)
+    assert found["metrics"] == json.loads((trained / "checkpoints/evaluation.json").read_text())
+    assert found["checkpoint"] == str(trained / "checkpoints/best.ckpt")
+    inspected = json.loads(command("evaluate", f"inspect={trained}", "json=-").out)
+    assert (inspected["epoch"], inspected["step"]) == (3, inspected["steps"])
+    assert inspected["interrupted"] is None and "val/loss" in inspected["metrics"]

@@ -1,7 +1,7 @@
 """In which settings runs differ."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..runs.run import Run
@@ -33,6 +33,23 @@ def differing(runs: Sequence[Run]) -> list[str]:
         if not (causes and _follows(name, causes, known)):
             chosen.append(name)
     return chosen
+
+
+def telling(keys: Sequence[str], rows: Sequence[Mapping[str, str]], most: int) -> list[str]:
+    """Return at most so many of the settings: those that tell most rows apart, in the order of `keys`."""
+    chosen: list[str] = []
+    if len(keys) <= most:
+        return list(keys)
+
+    def apart(names: Sequence[str]) -> int:
+        return len({tuple(row[name] for name in names) for row in rows})
+
+    while len(chosen) < most:
+        best = max((key for key in keys if key not in chosen), key=lambda key: apart([*chosen, key]))
+        if apart([*chosen, best]) == apart(chosen):
+            break
+        chosen.append(best)
+    return [key for key in keys if key in chosen]
 
 
 def text_of(run: Run, name: str) -> str:

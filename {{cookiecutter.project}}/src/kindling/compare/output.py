@@ -6,6 +6,7 @@ from pathlib import Path
 from ..errors import UsageError, short, visible
 from ..runs.run import Run
 from ..tables import Cells, in_markdown, markdown_table, print_table, screen
+from .page import write_page
 from .rows import Section
 from .tables import assumptions, difference_cells, notes, section_cells, unfinished, write_runs
 
@@ -37,7 +38,7 @@ def print_comparison(sections: Sequence[Section], runs: Sequence[Run], most: int
 
 
 def write_comparison(folder: Path, sections: Sequence[Section], runs: Sequence[Run], most: int) -> None:
-    """Write `comparison.csv`, `comparison.md` and `comparison.png` to the folder.
+    """Write `comparison.html`, `.md`, `.csv` and `.png` to the folder.
 
     Raises:
         UsageError: The folder can't be written to.
@@ -48,6 +49,7 @@ def write_comparison(folder: Path, sections: Sequence[Section], runs: Sequence[R
         folder.mkdir(parents=True, exist_ok=True)
         write_runs(folder / "comparison.csv", sections)
         (folder / FILE).write_text(_markdown(sections, runs), encoding="utf-8")
+        write_page(folder / "comparison.html", sections, runs)
         draw(folder / "comparison.png", sections, most)
     except OSError as error:
         raise UsageError(f"{short(folder)}: can't be written to ({error.strerror}); add output=<folder>") from error

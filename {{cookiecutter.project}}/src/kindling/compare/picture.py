@@ -72,7 +72,7 @@ def _draw_rows(axes: Axes, section: Section, rows: Sequence[Row], width: int) ->
     axes.set_ylim(len(rows) - 0.4, -0.6)  # the best row on top
     axes.set_xlabel(f"{section.metric}: mean, standard deviation, single runs", fontsize=9)
     axes.set_title(", ".join(filter(None, (section.data, section.task))), loc="left", fontsize=10)
-    axes.set_ylabel(fill(", ".join(section.keys), width, break_long_words=False), fontsize=9, loc="top")
+    axes.set_ylabel(fill(", ".join(section.columns), width, break_long_words=False), fontsize=9, loc="top")
     for place, label in enumerate(axes.get_yticklabels()):
         label.set_color(_color(place) if place < len(COLORS) else "black")
     axes.xaxis.set_major_locator(MaxNLocator(6))

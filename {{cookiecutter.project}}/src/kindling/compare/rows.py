@@ -11,9 +11,11 @@ from typing import Any
 from ..digits import setting
 from ..errors import UsageError, did_you_mean
 from ..runs.run import Run
-from .differing import differing, text_of
+from .differing import differing, telling, text_of
 from .significance import Difference, Repeat, correct, difference
 
+MOST_COLUMNS = 6  # of settings in a table; a page in the browser has all
+NAME = "run"  # of the column with a run's name
 LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "rmse", "perplexity")
 
 
@@ -24,10 +26,12 @@ class Row:
     Args:
         values: Its settings, those in which the rows differ.
         runs: All of them, whatever became of them.
+        shown: The few settings that a table has room for, and the name of its first run if they don't tell it apart.
     """
 
     values: dict[str, str]
     runs: list[Run]
+    shown: dict[str, str] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -40,7 +44,13 @@ class Row:
 
     @property
     def label(self) -> str:
-        return ", ".join(value for value in self.values.values() if value) or "all runs"
+        if NAME in self.shown:
+            return self.shown[NAME]
+        return ", ".join(value for value in self.shown.values() if value) or "all runs"
+
+    @property
+    def name(self) -> str:
+        return str(self.runs[0].record.get("name") or self.runs[0].folder.name)
 
     def repeats(self, metric: str) -> dict[Repeat, float]:
         """Return the metric of each seed and fold; runs of the same one count once, as their mean."""
@@ -82,6 +92,7 @@ class Section:
         metric: What the rows are sorted by.
         mode: "min" or "max".
         keys: In which settings the rows differ.
+        columns: Those of them that a table has room for, and the run's name if they don't tell all rows apart.
         rows: Best first; after those that have finished, those that have not.
         differences: From the best row to each of the others, in the order of `rows`.
         comparisons: How many pairs of rows can be tested.
@@ -92,6 +103,7 @@ class Section:
     metric: str
     mode: str
     keys: list[str]
+    columns: list[str]
     rows: list[Row]
     differences: list[Difference] = field(default_factory=list)
     comparisons: int = 0
@@ -168,11 +180,19 @@ def _section(runs: list[Run], data: str, task: str, metric: str, mode: str) -> S
     for key in keys:
         _shorten([row.values for row in rows.values()], key)
 
+    columns = telling(keys, [row.values for row in rows.values()], MOST_COLUMNS)
+    for row in rows.values():
+        row.shown = {key: row.values[key] for key in columns}
+    if len({tuple(row.shown.values()) for row in rows.values()}) < len(rows):
+        columns.append(NAME)
+        for row in rows.values():
+            row.shown[NAME] = row.name
+
     def rank(row: Row) -> tuple[bool, bool, float]:
         value = row.mean(metric)
         return not row.finished, math.isnan(value), 0 if math.isnan(value) else -value if mode == "max" else value
 
-    return Section(data, task, metric, mode, keys, sorted(rows.values(), key=rank))
+    return Section(data, task, metric, mode, keys, columns, sorted(rows.values(), key=rank))
 
 
 def _shorten(rows: list[dict[str, str]], key: str) -> None:

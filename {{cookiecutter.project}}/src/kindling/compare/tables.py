@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..digits import count, duration, metric, probability
+from ..digits import count, counted, duration, metric, probability
 from ..errors import short
 from ..runs.run import Run
 from ..tables import write_csv
 from .differing import text_of
 from .rows import Row, Section
 from .significance import LEVEL
+
+FOLDED = 5  # settings without a column that a note names
 
 
 def section_cells(
@@ -28,10 +30,10 @@ def section_cells(
     """
     rows = section.rows[:most]
     failed = not numbered and any(run.status == "failed" for row in rows for run in row.runs)
-    names = [*["#"] * numbered, *section.keys, runs, *["failed"] * failed, *metrics]
+    names = [*["#"] * numbered, *section.columns, runs, *["failed"] * failed, *metrics]
     cells = [[*names, *["time", "parameters", "status"] * numbered]]
     for number, row in enumerate(rows, 1):
-        line = [str(number)] * numbered + list(row.values.values()) + [str(len(row.runs))]
+        line = [str(number)] * numbered + list(row.shown.values()) + [str(len(row.runs))]
         if failed:
             line.append(str(sum(run.status == "failed" for run in row.runs) or ""))
         line += [_reached(row, name) for name in metrics]
@@ -60,6 +62,9 @@ def notes(section: Section) -> list[str]:
     found = []
     if section.ranked and not all(row.finished for row in section.rows):
         found.append("Rows without a run that finished stand below the others; * is their best epoch so far.")
+    if folded := [key for key in section.keys if key not in section.columns]:
+        few = ", ".join(folded[:FOLDED]) + (", ..." if len(folded) > FOLDED else "")
+        found.append(f"The rows differ in {counted(len(folded), 'more setting')}, which comparison.html shows: {few}.")
     if any(_repeated(row) for row in section.rows):
         found.append("Runs of the same seed and fold count once, as their mean.")
     commits = {(run.record.get("git") or {}).get("commit") for row in section.rows for run in row.runs} - {None}
@@ -74,6 +79,11 @@ def assumptions(section: Section) -> str:
     if not tested:
         if len(section.ranked) < 2:
             return ""
+        if any(found.pairs > 1 for found in section.differences):
+            return (
+                "Nothing can be said about chance: each seed or fold that two rows share gives the same difference, "
+                "and without a spread there is nothing to measure it by. More of them may tell."
+            )
         return (
             "Nothing can be said about chance: the best row shares fewer than two seeds or folds with any other. "
             "Repeat it, and them, with the same seeds: python train.py -m ... seed=1,2,3,4,5"

@@ -55,8 +55,8 @@ def describe_resumed(path: str, config: Any) -> None:
         log.info("It has finished; trainer.max_epochs=<more> would let it go on")
 
 
-def inspect(name: str, runs: str | Path) -> None:
-    """Print where training stood when a checkpoint was saved, and what it had reached.
+def inspect(name: str, runs: str | Path) -> dict[str, Any]:
+    """Print where training stood when a checkpoint was saved, and what it had reached; return it as plain data.
 
     Args:
         name: A file, a run's folder, or "best" or "last" of the newest run.
@@ -79,6 +79,7 @@ def inspect(name: str, runs: str | Path) -> None:
     steps = trainer["max_steps"] if trainer["max_steps"] > 0 else (trainer["max_epochs"] or math.inf) * per_epoch
     left = f"{max(0, steps - checkpoint['global_step'])} of {steps} steps"
     interrupted = checkpoint.get("interrupted")
+    facts = {"checkpoint": short(path), "data": str(source), "md5": md5, "steps": steps, **_facts(path, checkpoint)}
     rows = {
         "checkpoint": short(path),
         "data": f"{source}, MD5 {md5}" if md5 else source,
@@ -86,12 +87,26 @@ def inspect(name: str, runs: str | Path) -> None:
         "at": describe_position(checkpoint),
         "left": left if math.isfinite(steps) else "not known: the loader has no length",
         "interrupted": f"by {interrupted['by']} in {interrupted['in']}" if interrupted else "no",
-        "learning rate": ", ".join(
-            setting(group["lr"]) for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]
-        ),
-        "parameters": count(sum(value.numel() for value in checkpoint["state_dict"].values())),
-    } | {name: metric(value) for name, value in sorted(resume["metrics"].items()) if is_metric(name)}
+        "learning rate": ", ".join(map(setting, facts["learning_rates"])),
+        "parameters": count(facts["parameters"]),
+    } | {name: metric(value) for name, value in facts["metrics"].items()}
     print_table([["", ""], *([name, value] for name, value in rows.items())], header=False)
+    return facts
+
+
+def _facts(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint of a training tells, as plain data; docs/commands.md describes each field."""
+    groups = [group for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]]
+    interrupted, resume = checkpoint.get("interrupted"), checkpoint["resume"]
+    return {
+        "saved": datetime.fromtimestamp(path.stat().st_mtime).astimezone().isoformat(timespec="seconds"),
+        "epoch": resume["epochs"],
+        "step": checkpoint["global_step"],
+        "interrupted": dict(interrupted) if interrupted else None,
+        "learning_rates": [float(group["lr"]) for group in groups],
+        "parameters": sum(value.numel() for value in checkpoint["state_dict"].values()),
+        "metrics": {name: float(value) for name, value in sorted(resume["metrics"].items()) if is_metric(name)},
+    }
 
 
 @rank_zero_only
