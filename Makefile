@@ -24,6 +24,10 @@ $(shell rm -rf .venv)
 endif
 endif
 
+# One process more than cores, as tests wait for commands, clusters and each other; long files come first.
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN) && echo $$((cores < 4 ? cores + 1 : 4)))
+AT_ONCE := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check benchmark setup clean
 
@@ -34,8 +38,8 @@ demo: .venv/.tools ## bake a project into build/, train BERT in it, show its tes
 	@PYTHON="$(PYTHON)" sh demo.sh
 
 test: setup ## run every test: the engine's; hooks, every bake, one bake installed and put through its README (minutes)
-	@$(BIN)/python -m pytest tests/engine --numprocesses=auto --maxprocesses=4 --dist=loadfile
-	@$(BIN)/python -m pytest -m "" --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest tests/engine $(AT_ONCE)
+	@$(BIN)/python -m pytest -m "" $(AT_ONCE)
 
 check: setup ## lint, format check and types, of Kindling, of the engine and of the project before it is baked
 	$(BIN)/python -m ruff check --no-cache .

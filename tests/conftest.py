@@ -16,6 +16,13 @@ REAL_HOME = Path.home()
 
 Bake = Callable[..., Path]
 
+# Files that take longest: they begin first, so that no process has to wait for one of them at the end.
+LONGEST = ("test_usage.py", "test_usage_extras.py", "test_dvc.py", "test_bake.py", "test_demo.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 def run(
     *command: str | Path, cwd: Path, check: bool = True, environment: Mapping[str, str] | None = None

@@ -17,6 +17,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Files that take longest: they begin first, so that no process has to wait for one of them at the end.
+LONGEST = ("test_processes.py", "test_sweep.py", "test_testing.py", "test_tune.py", "test_resume.py", "test_style.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture
 def command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Command:
     """Run a command as a user does, but in this process and with its data and runs in a temporary folder."""
