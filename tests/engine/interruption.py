@@ -198,9 +198,10 @@ def _read(history: History, folder: Path) -> History:
     if (file := folder / "checkpoints/best.ckpt").exists():
         best = torch.load(file, weights_only=True)
         history.best = {name: best[name] for name in ("state_dict", "global_step", "epoch")}
-    if (file := folder / "csv/metrics.csv").exists():
+    for file in folder.glob("csv/*.csv"):
         with file.open() as log:
-            history.rows = sorted(csv.DictReader(log), key=lambda row: (int(row["step"]), str(row)))
+            history.rows += csv.DictReader(log)
+    history.rows.sort(key=lambda row: (int(row["step"]), str(row)))
     return history
 
 

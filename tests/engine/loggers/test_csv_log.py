@@ -73,8 +73,39 @@ def test_a_row_that_a_resumed_run_logs_once_more_is_kept_once(tmp_path) -> None:
     again = CSVLogger(str(tmp_path))
     again.rewind(2)  # the row of step 1 may come again, from the end of the epoch
     log(again, 1)
+    assert read(tmp_path) == rows(0, 1)
     log(again, 1, name="other")
-    assert read(tmp_path) == rows(0, 1) + rows(1, name="other")
+    assert read(tmp_path) == [*rows(0), rows(1)[0] | rows(1, name="other")[0]]
+
+
+def test_what_is_logged_of_a_step_stands_in_one_row(tmp_path) -> None:
+    logger = CSVLogger(str(tmp_path))
+    for step in range(3):
+        log(logger, step, name="first")
+        log(logger, step, name="second")
+        log(logger, step, name="first")
+    both = [rows(step, name="first")[0] | rows(step, name="second")[0] for step in range(3)]
+    assert read(tmp_path) == both
+    logger.log_metrics({"first": 1.0}, 2)
+    logger.log_metrics({"first": -0.25, "second": 0.125}, 2)  # a longer row, then a shorter one
+    logger.log_metrics({"second": 1.0}, 2)
+    assert read(tmp_path) == [*both[:2], {"step": "2", "first": "-0.25", "second": "1.0"}]
+    log(CSVLogger(str(tmp_path)), 3, name="second")
+    assert read(tmp_path)[2:] == [{"step": "2", "first": "-0.25", "second": "1.0"}, *rows(3, name="second")]
+
+
+def test_what_is_logged_amid_an_epoch_has_a_file_of_its_own(tmp_path) -> None:
+    logger = CSVLogger(str(tmp_path))
+    logger.log_metrics({"lr-SGD": 0.1}, 0)
+    log(logger, 1)
+    logger.amid_epoch = lambda: True
+    log(logger, 0, 1, 2, name="train")
+    assert read(tmp_path) == rows(1)
+    steps = (tmp_path / "csv/steps.csv").read_text().splitlines()
+    assert steps == ["lr-SGD,step,train", "0.1,0,0.0", ",1,0.5", ",2,1.0"]
+    again = CSVLogger(str(tmp_path))
+    again.rewind(1)
+    assert (tmp_path / "csv/steps.csv").read_text().splitlines() == steps[:2]
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path) -> None:

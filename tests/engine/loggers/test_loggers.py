@@ -30,8 +30,8 @@ def needs(logger: str) -> None:
 
 
 def rows_of_csv(run: Path) -> list[dict[str, float]]:
-    with (run / "csv/metrics.csv").open() as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    rows = [row for file in run.glob("csv/*.csv") for row in csv.DictReader(file.open())]
+    return [{name: float(value) for name, value in row.items() if value} for row in rows]
 
 
 def values_of_csv(run: Path) -> set[tuple[str, float, float]]:

@@ -141,7 +141,7 @@ def test_learning_rates_are_logged_once_per_step(command, dataset, tmp_path: Pat
     options += ["callbacks=[checkpoint,learning_rate]", f"trainer.accumulate_grad_batches={steps}"]
     result = command("train", *dataset, *options, f"paths.run={tmp_path / 'run'}")
     assert result.code == 0, result.err
-    with (tmp_path / "run/csv/metrics.csv").open() as file:
+    with (tmp_path / "run/csv/steps.csv").open() as file:
         logged = [int(row["step"]) for row in csv.DictReader(file) if row.get("lr-AdamW")]
     last = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert logged == list(range(last["global_step"]))

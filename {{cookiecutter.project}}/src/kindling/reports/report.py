@@ -23,7 +23,7 @@ from .outcomes import Outcomes
 from .page import Summary, data_facts, hyperparameters
 from .places import gather, measured, monitored, monitoring, place, rate
 
-LOG = "csv/metrics.csv"  # in the run's folder; it may have more learning rates than there are metrics
+LOG = "csv/steps.csv"  # in the run's folder; it may have more learning rates than there are metrics
 
 
 class Report(Callback):

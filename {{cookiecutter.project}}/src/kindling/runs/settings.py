@@ -11,7 +11,7 @@ FOR_ONE_START = ("resume", "init", "checkpoint_io", "paths.run", "tune")
 # How a run is started, shown and called.
 PRESENTATION = (
     *("logger", "user", "account", "tags", "group", "job_type", "name", "name_pattern", "hydra"),
-    *("trainer.logger", "trainer.enable_model_summary", "trainer.fast"),
+    *("trainer.logger", "trainer.enable_model_summary", "trainer.fast", "trainer.stop_at_nan"),
 )
 # What says where things lie and how a run is shown, but not what it computes.
 UNIMPORTANT = (

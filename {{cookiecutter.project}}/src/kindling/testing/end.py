@@ -24,9 +24,10 @@ def end_state(run: Path) -> dict[str, Any]:
 
 
 def log_rows(run: Path) -> list[dict[str, float]]:
-    """Return the rows of its CSV file, each without the columns that it leaves empty."""
-    with Path(run, "csv/metrics.csv").open(encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    """Return the rows of its CSV files, each without the columns that it leaves empty."""
+    text = [Path(run, "csv", name) for name in ("metrics.csv", "steps.csv")]
+    rows = [row for path in text if path.exists() for row in csv.DictReader(path.open(encoding="utf-8"))]
+    return [{name: float(value) for name, value in row.items() if value} for row in rows]
 
 
 def differences(one: Any, other: Any, name: str = "") -> Iterator[str]:

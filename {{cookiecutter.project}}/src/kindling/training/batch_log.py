@@ -65,3 +65,4 @@ class BatchWriter(Writer):
     """The rows of `batches.csv`."""
 
     NAME_METRICS_FILE = "batches.csv"
+    merges = False  # several batches may make a step

@@ -1,10 +1,15 @@
 """What `self.log` has gathered of an epoch: added to at little cost, and carried through a checkpoint."""
 
+from functools import partial
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
+
+from .position import is_amid_epoch
+
+LOSS = "train/loss"  # as a task calls it
 
 
 def add_to_mean(module: LightningModule, name: str, value: Any, options: dict[str, Any]) -> bool:
@@ -39,7 +44,13 @@ class Logs(Callback):
     def __init__(self) -> None:
         self._restored: dict[str, dict[str, Any]] = {}
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        for logger in trainer.loggers:
+            if hasattr(logger, "amid_epoch"):
+                logger.amid_epoch = partial(is_amid_epoch, trainer)
+
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        _log_epoch(trainer)
         own = {key: _state(metric) for key, metric in _means(trainer).items()}
         parts: list[Any] = [own]
         if trainer.world_size > 1:
@@ -62,6 +73,9 @@ class Logs(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (trainer.fit_loop.epoch_loop._batches_that_stepped + 1) % every == 0:
+            _log_step(trainer, outputs)
         if not self._restored:
             return
         for key, metric in _means(trainer).items():  # which the first batch after the checkpoint has registered
@@ -88,6 +102,34 @@ def running_means(trainer: Trainer) -> dict[str, float]:
         for metric in _means(trainer).values()
         if metric.meta.is_mean_reduction and metric.meta.prog_bar and float(metric.cumulated_batch_size)
     }
+
+
+def _log_step(trainer: Trainer, outputs: Any) -> None:
+    """Log the loss of a step, if the module logs no more than its mean over the epoch."""
+    loop = trainer.fit_loop.epoch_loop
+    mean = loop._results.get(f"training_step.{LOSS}")
+    loss = outputs.get("loss") if isinstance(outputs, dict) else None
+    if mean is None or mean.meta.on_step or loss is None or loop._should_accumulate():
+        return
+    values = {f"{LOSS}_step": float(loss) * trainer.accumulate_grad_batches, "epoch": trainer.current_epoch}
+    for logger in trainer.loggers:
+        logger.log_metrics(values, step=loop._batches_that_stepped)
+
+
+def _log_epoch(trainer: Trainer) -> None:
+    """Write the means of an epoch that is ending before its checkpoint is: Lightning logs them after it.
+
+    A run that is resumed from that checkpoint would lack the row if this one ended in between. The others than files
+    wait for Lightning, which logs the same values.
+    """
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    if trainer.state.fn != "fit" or not epochs.completed < epochs.processed == epochs.ready:
+        return
+    metrics = trainer.fit_loop.epoch_loop._results.metrics(on_step=False)["log"]
+    values = {name: float(value) for name, value in metrics.items()} | {"epoch": trainer.current_epoch}
+    for logger in trainer.loggers if metrics else ():
+        if hasattr(logger, "amid_epoch"):
+            logger.log_metrics(values, step=trainer.fit_loop.epoch_loop._batches_that_stepped - 1)
 
 
 def _means(trainer: Trainer) -> dict[str, Any]:

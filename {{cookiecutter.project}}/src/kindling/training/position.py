@@ -59,6 +59,11 @@ def total_steps(trainer: Trainer) -> int:
     return trainer.max_epochs * -(-batches // trainer.accumulate_grad_batches)
 
 
+def is_amid_epoch(trainer: Trainer) -> bool:
+    """Whether a batch is being trained on."""
+    return trainer.training and trainer._logger_connector._first_loop_iter is not None
+
+
 def current_batch(trainer: Trainer) -> Any:
     """Return the batch that is being trained on; None between two."""
     return trainer.fit_loop.epoch_loop._results.batch
