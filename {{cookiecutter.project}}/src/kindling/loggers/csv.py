@@ -47,7 +47,8 @@ class CSVLogger(LightningCSVLogger):
         """Write the metrics into the row of their step."""
         rates = all(name.startswith("lr-") for name in metrics)  # also where they are logged as an epoch starts
         writer = self._steps_writer() if rates or self.amid_epoch() else self.experiment
-        writer.log_metrics(dict(add_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR)), step)
+        named: Any = add_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR)
+        writer.log_metrics(named, step)
         writer.save()
 
     @rank_zero_only
