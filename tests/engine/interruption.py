@@ -194,6 +194,7 @@ def _read(history: History, folder: Path) -> History:
     history.weights, history.optimizer = last["state_dict"], last["optimizer_states"][0]
     history.extra = {name: last.get(name) for name in ("global_step", "epoch", "lr_schedulers", "epoch_logs")}
     history.extra |= last.get("current_model_state", {})
+    history.extra["schedules"] = last["loops"]["fit_loop"]["epoch_loop.scheduler_progress"]
     history.extra |= {name: state for name, state in last["callbacks"].items() if "Checkpoint" not in name}
     if (file := folder / "checkpoints/best.ckpt").exists():
         best = torch.load(file, weights_only=True)

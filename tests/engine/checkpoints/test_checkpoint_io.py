@@ -240,3 +240,18 @@ def test_an_unknown_part_is_named_in_one_line(command: Command, trained) -> None
         "train.py: checkpoint_io.load.exclude: nothing in the checkpoint is called optimizer_states.*.momentum"
     )
     assert (trained / "checkpoints/last.ckpt").read_bytes() == before
+
+
+def test_a_checkpoint_with_weights_alone_has_what_its_readers_need(tmp_path) -> None:
+    checkpoint = {"state_dict": {"w": torch.ones(2)}, "global_step": 3, "epoch": 1, "loops": {"fit": 1}}
+    checkpoint |= {"resume": {"epochs": 1}, "TextData": {"classes": ["a"], "tokenizer": "{}"}, "callbacks": {"A": 1}}
+    CheckpointIO(save={"include": ["state_dict"]}).save_checkpoint(checkpoint, tmp_path / "weights.ckpt")
+    saved = torch.load(tmp_path / "weights.ckpt", weights_only=True)
+    assert saved.keys() == {"state_dict", "global_step", "epoch", "resume", "TextData", "left_out"}
+    assert saved["TextData"] == checkpoint["TextData"]
+
+
+@pytest.mark.parametrize("kind", ["save", "load"])
+def test_what_is_wanted_and_what_is_not_are_not_said_at_once(kind: str) -> None:
+    with pytest.raises(UsageError, match=f"checkpoint_io.{kind}: include says all that is wanted; leave exclude out"):
+        CheckpointIO(**{kind: {"include": ["state_dict"], "exclude": ["loops"]}})

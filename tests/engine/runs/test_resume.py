@@ -404,6 +404,11 @@ def test_trap_plateaus_lose_the_metrics_of_the_epoch(sweep: Sweep) -> None:
     assert "rates" in differs(sweep, without(Resume), ("train", 6), None, *PLATEAU)
 
 
+@pytest.mark.parametrize(("place", "how"), [(("train", 3), signal.SIGINT), (("train", 6), None)])
+def test_a_plateau_counts_its_steps_as_in_one_go(sweep: Sweep, place: Any, how: Any) -> None:
+    assert differs(sweep, lambda *parts: None, place, how, *PLATEAU) == set()
+
+
 def test_trap_a_training_that_stopped_early_goes_on(dataset, tmp_path) -> None:
     again = Recorder()
     train(tmp_path, [*dataset, *BASE, *STOPS], Recorder())

@@ -1,8 +1,11 @@
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from kindling.startup import begin_job
 
 FAST = ["model=bow", "trainer.max_epochs=1", "logger=[csv]", "callbacks=[checkpoint]"]
 
@@ -31,6 +34,27 @@ def test_a_job_of_a_sweep_equals_the_same_run_alone(command, dataset, tmp_path) 
     first, second = (json.loads((tmp_path / f"sweep/{job}/metrics.json").read_text()) for job in (0, 1))
     assert second == alone
     assert first != alone
+
+
+class Job:
+    """What a job has built; it lies in a cycle, as networks and trainers do."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_the_memory_of_a_job_is_free_when_the_next_begins() -> None:
+    begin_job()
+    frozen = gc.get_freeze_count()
+    job = weakref.ref(Job())
+    gc.disable()  # it collects rarely
+    try:
+        assert job() is not None
+        begin_job()
+        assert job() is None
+    finally:
+        gc.enable()
+    assert gc.get_freeze_count() == frozen > 0  # what was imported, once
 
 
 def test_a_failing_job_does_not_take_the_others_down(command, dataset, tmp_path) -> None:

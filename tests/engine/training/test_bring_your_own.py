@@ -42,8 +42,7 @@ def state(folder: Path, name: str = "last") -> dict[str, Any]:
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "csv/metrics.csv").open() as file:
-        return sorted(csv.DictReader(file), key=str)
+    return sorted((row for file in folder.glob("csv/*.csv") for row in csv.DictReader(file.open())), key=str)
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,22 @@ def compose_once() -> None:
     modules.Hydra = ComposesOnce
 
 
+def begin_job() -> None:
+    """Free the memory that an earlier job of this process has left, before the next one needs it.
+
+    Networks and trainers lie in cycles, which Python finds late, with `GARBAGE`: five jobs of a BERT of 512 x 4 took
+    1,246 MB, and 760 MB with this, in the same CPU time. What was imported before the first job is never garbage, and is
+    set aside.
+    """
+    if gc.get_freeze_count() == 0:
+        gc.freeze()
+        return
+    gc.collect()
+    torch: Any = sys.modules.get("torch")
+    if torch and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 def before_import(library: str) -> None:
     """Set the environment variables that a library reads when it is imported."""
     for name, value in ENVIRONMENT[library].items():

@@ -119,4 +119,7 @@ def _step_plateaus(trainer: Trainer, epochs: int) -> None:
         if config.reduce_on_plateau and config.interval == "epoch" and epochs % config.frequency == 0:
             metric = trainer.callback_metrics.get(str(config.monitor))
             if metric is not None:
+                progress = trainer.fit_loop.epoch_loop.scheduler_progress
+                progress.increment_ready()
                 trainer.lightning_module.lr_scheduler_step(config.scheduler, metric)
+                progress.increment_completed()

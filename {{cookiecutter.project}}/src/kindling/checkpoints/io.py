@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+from glob import escape
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -13,7 +14,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from ..errors import UsageError, short
 from .config import plain_hparams
 from .moved import upgrade
-from .parts import choose
+from .parts import OPTIONAL, choose
 
 
 class CheckpointIO(TorchCheckpointIO):
@@ -23,13 +24,17 @@ class CheckpointIO(TorchCheckpointIO):
     included, and `a|b` for either. What is left out starts afresh from the configuration when a run is resumed.
 
     Args:
-        save: `include`, patterns of what to save (null for everything), and `exclude`, patterns of what not to.
+        save: `include`, patterns of what to save (null for everything) besides what each reader needs, or `exclude`,
+            patterns of what not to.
         load: The same for what a resumed run takes over.
     """
 
     def __init__(self, save: dict[str, Any] | None = None, load: dict[str, Any] | None = None) -> None:
         self.save = save or {}
         self.load = load or {}
+        for name, choice in (("save", self.save), ("load", self.load)):
+            if choice.get("include") is not None and choice.get("exclude"):
+                raise UsageError(f"checkpoint_io.{name}: include says all that is wanted; leave exclude out, or include")
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write to a temporary file and rename it when all of it is on the disk: a crash leaves the old file whole.
@@ -37,7 +42,11 @@ class CheckpointIO(TorchCheckpointIO):
         Raises:
             UsageError: The disk is full, or the folder can't be written to.
         """
-        checkpoint = choose(plain_hparams(checkpoint), self.save, "checkpoint_io.save")
+        choice = self.save
+        if choice.get("include") is not None:  # a checkpoint that nothing reads is no use
+            needed = [escape(name) for name in checkpoint if name not in OPTIONAL]
+            choice = choice | {"include": [*choice["include"], *needed]}
+        checkpoint = choose(plain_hparams(checkpoint), choice, "checkpoint_io.save")
         path = Path(path)
         new = path.with_name(f".{path.name}.{os.getpid()}.new")
         try:

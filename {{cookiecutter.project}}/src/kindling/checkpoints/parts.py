@@ -14,6 +14,9 @@ ALWAYS = (
     *("datamodule_hyper_parameters", "datamodule_hparams_name", "datamodule_hparams_type"),
 )
 
+# What a checkpoint may do without. The rest is little, and evaluate.py, predict.py, inspect= and init= ask for it.
+OPTIONAL = ("state_dict", "callbacks", "loops", "optimizer_states", "lr_schedulers", "epoch_logs", "current_model_state")
+
 
 def choose(checkpoint: dict[str, Any], choice: dict[str, Any], option: str) -> dict[str, Any]:
     """Return the parts of `checkpoint` that match `include`, if it is given, and do not match `exclude`.

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from ..exits import FAILED, JOB, MISTAKE
 from ..runs.end import end_job
 from ..runs.folder import choose_folder, remove_run
-from ..startup import import_torchmetrics
+from ..startup import begin_job, import_torchmetrics
 from .mistakes import explain, traceback_of
 
 
@@ -39,6 +39,8 @@ class JobHooks(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if self.needs_torch:
             import_torchmetrics()
+        if config.hydra.mode is RunMode.MULTIRUN:
+            begin_job()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         end_job(failed=job_return.status is JobStatus.FAILED)
