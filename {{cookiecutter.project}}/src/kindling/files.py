@@ -56,7 +56,7 @@ def _beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     own = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(socket.gethostname())}-(\d+)\.(new|old)")
     for other in path.parent.iterdir():
-        if (match := own.fullmatch(other.name)) and not _runs(int(match[1])):
+        if (match := own.fullmatch(other.name)) and not is_running(int(match[1])):
             _remove(other)
     new = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.new")
     try:
@@ -65,7 +65,8 @@ def _beside(path: Path) -> Iterator[Path]:
         _remove(new)
 
 
-def _runs(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether a process of this machine, other than this one, has the number."""
     if process == os.getpid():  # a killed one had the same number, as is usual in a container
         return False
     if os.name == "nt":  # there, to ask is to kill

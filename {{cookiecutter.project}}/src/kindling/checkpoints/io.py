@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from ..errors import UsageError, short
+from ..files import new_file
 from .config import plain_hparams
 from .moved import upgrade
 from .parts import OPTIONAL, choose
@@ -48,14 +49,11 @@ class CheckpointIO(TorchCheckpointIO):
             choice = choice | {"include": [*choice["include"], *needed]}
         checkpoint = choose(plain_hparams(checkpoint), choice, "checkpoint_io.save")
         path = Path(path)
-        new = path.with_name(f".{path.name}.{os.getpid()}.new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with new.open("wb") as file:
+            with new_file(path) as new, new.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            new.replace(path)
         except (OSError, RuntimeError) as error:
             kept = f"; {short(path)} of an earlier step is still good" if path.is_file() else ""
             cause: BaseException | None = error  # torch wraps what the disk said
@@ -63,8 +61,6 @@ class CheckpointIO(TorchCheckpointIO):
                 cause = cause.__context__
             reason = getattr(cause, "strerror", None) or str(error).splitlines()[0]
             raise UsageError(f"{short(path)} could not be written ({reason}){kept}; make room, then resume") from error
-        finally:
-            new.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
         return read(path)

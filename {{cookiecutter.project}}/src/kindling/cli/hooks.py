@@ -3,6 +3,8 @@
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from ..errors import UsageError
 from ..exits import FAILED, JOB, MISTAKE
-from ..runs.end import end_job
-from ..runs.folder import choose_folder, remove_run
+from ..runs.end import at_job_end, end_job
+from ..runs.lock import lock_folder
+from ..runs.start import Start, begin, keep_config
 from ..startup import begin_job, import_torchmetrics
 from .mistakes import explain, traceback_of
 
@@ -29,14 +33,25 @@ class JobHooks(Callback):
 
     def __init__(self, needs_torch: bool = True) -> None:
         self.needs_torch = needs_torch
+        self._start: Start | None = None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        choose_folder(config, "run")
+        with _explaining(config):
+            if start := begin(config, "run"):
+                at_job_end(lambda failed: start.release())
+            self._start = start
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        choose_folder(config, "sweep")
+        with _explaining(config):
+            self._start = begin(config, "sweep")
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with _explaining(config):
+            if self._start and config.hydra.mode is RunMode.MULTIRUN:
+                release = lock_folder(Path(config.hydra.runtime.output_dir))
+                at_job_end(lambda failed: release())
+            if self._start:
+                keep_config(config)
         if self.needs_torch:
             import_torchmetrics()
         if config.hydra.mode is RunMode.MULTIRUN:
@@ -47,28 +62,34 @@ class JobHooks(Callback):
         if job_return.status is not JobStatus.FAILED or not self.explain:
             return
         error: Exception = job_return._return_value
-        code = explain(error, Path(config.paths.root, f"{config.hydra.job.name}.py").resolve())
+        code = explain(error, _file(config))
         folder = Path(config.hydra.runtime.output_dir)
         if config.hydra.mode is RunMode.MULTIRUN:
             Path(folder, "error.txt").write_text(traceback_of(error), encoding="utf-8")
             job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
             return
-        if (
-            code == MISTAKE and config.hydra.output_subdir and JOB not in os.environ
-        ):  # which all but the first of several processes lack
-            remove_empty_run(folder)
+        if code == MISTAKE and self._start and JOB not in os.environ:
+            self._start.take_back(f"{config.hydra.job.name}.log")
         sys.exit(code)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from ..sweeps.table import report_jobs  # here, as a single run needs no tables
 
+        if self._start:
+            self._start.release()
         if report_jobs(Path(config.hydra.sweep.dir)):
             sys.exit(FAILED)
 
 
-def remove_empty_run(folder: Path) -> None:
-    """Remove the folder of a run that failed before it began: it holds only what Hydra writes at the start."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    if any(path.parent.name != ".hydra" and path.suffix != ".log" for path in files):
-        return
-    remove_run(folder)
+@contextmanager
+def _explaining(config: DictConfig) -> Iterator[None]:
+    """End with one line upon a mistake, of which Hydra would make a warning."""
+    try:
+        yield
+    except (UsageError, OSError) as error:
+        sys.exit(explain(error, _file(config)))
+
+
+def _file(config: DictConfig) -> Path:
+    """Return the file of the command."""
+    return Path(config.paths.root, f"{config.hydra.job.name}.py").resolve()

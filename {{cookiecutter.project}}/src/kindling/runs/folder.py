@@ -2,8 +2,6 @@
 
 import itertools
 import os
-import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -67,14 +65,6 @@ def claim(folder: Path) -> Path:
             except FileNotFoundError:  # another run, which failed, has just removed the folder of the day
                 continue
     raise AssertionError("there is always a next number")
-
-
-def remove_run(folder: Path) -> None:
-    """Remove a folder, and those above it that hold nothing else: the day's, and runs/."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        for parent in list(folder.parents)[:2]:
-            parent.rmdir()
 
 
 def _agree(config: DictConfig, wanted: Path, rank: int) -> Path:

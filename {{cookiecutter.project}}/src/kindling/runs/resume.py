@@ -1,14 +1,16 @@
 """What `resume=` means: which run goes on, from which checkpoint, and with which options."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.find import newest_checkpoint
 from ..errors import UsageError, did_you_mean, short
+from ..exits import JOB
 from ..overrides import is_override, option_name, quote, value_of
 from ..project import home
-from .read import read_overrides
+from .read import read_overrides, read_yaml
 from .settings import FOR_ONE_START
 
 
@@ -108,4 +110,19 @@ def _overrides(folder: Path | None, checkpoint: Path | None) -> list[str]:
         if not is_whole(checkpoint):
             raise UsageError(f"resume={checkpoint}: the file is damaged; resume={folder or 'auto'} finds another one")
         return list(read_config(content).get("overrides", []))
+    cut_off = folder and JOB not in os.environ and Path(folder, ".hydra").is_dir()  # a job brings all its options along
+    if folder and cut_off and not isinstance(composed := _composed(folder), list):
+        raise UsageError(
+            f"resume={short(folder)}: its options are lost, as its start was cut off ({composed}); "
+            "remove the folder and start the run again"
+        )
     return read_overrides(folder) if folder else []
+
+
+def _composed(folder: Path) -> list[str] | str:
+    """Return the overrides with which a run began, or what is wrong with them."""
+    file = folder / ".hydra" / "overrides.yaml"
+    if not file.is_file():
+        return f"there is no {short(file)}"
+    found = read_yaml(file)
+    return found if isinstance(found, list) else f"{short(file)} is not whole"

@@ -9,11 +9,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from ..errors import UsageError
+from ..errors import UsageError, short
 from ..overrides import RERUN, is_override, option_name
-from ..runs.folder import claim, outer_rank, remove_run
+from ..runs.folder import claim, outer_rank
+from ..runs.start import missing_folders, remove_empty
 from .space import Space, read_space
-from .sweep import Sweep
+from .sweep import ABOUT, Sweep
+
+OWN = ("sweep.log", ABOUT, "study.log", "study.log.lock")  # files in the folder of a sweep that has just begun
 
 
 def run_sweep(file: Path, arguments: list[str], check: Callable[[Path, list[str]], object]) -> int | None:
@@ -34,7 +37,7 @@ def run_sweep(file: Path, arguments: list[str], check: Callable[[Path, list[str]
     if space is None:
         return None
     check(file, ["-m", *space.fixed.values(), *(str(found.input_line) for found in space.varied.values())])
-    folder, is_new = _folder(cfg, overrides)
+    folder, made = _folder(cfg, overrides)
     _log_to(folder)
     sweep = Sweep(file, [flag for flag in flags if flag != RERUN], overrides, cfg, space, folder)
     if outer_rank():
@@ -42,8 +45,8 @@ def run_sweep(file: Path, arguments: list[str], check: Callable[[Path, list[str]
     try:
         return sweep.run()
     except (UsageError, HydraException):  # a mistake, which nothing has been submitted with
-        if is_new and not any(path.name.isdigit() for path in folder.iterdir()):  # it has not begun
-            remove_run(folder)
+        if made and not any(path.name.isdigit() for path in folder.iterdir()):  # it has not begun
+            _take_back(folder, made)
         raise
 
 
@@ -76,20 +79,35 @@ def _is_sweep(override: str) -> bool:
     return OverridesParser.create().parse_override(override).is_sweep_override()
 
 
-def _folder(cfg: DictConfig, overrides: list[str]) -> tuple[Path, bool]:
-    """Return the sweep's folder, and whether it was made just now.
+def _folder(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[Path]]:
+    """Return the sweep's folder, and those that were made for it just now, the innermost first.
 
     A search is known by its name, and goes on under it; a multirun gets a new folder.
+
+    Raises:
+        UsageError: A run lies there.
     """
-    if any(option_name(line) == "paths.run" for line in overrides):
-        folder = Path(cfg.paths.run).absolute()
-    elif cfg.get("sweep"):
+    folder = Path(cfg.paths.run).absolute()
+    missing = missing_folders(folder)
+    if not any(option_name(line) == "paths.run" for line in overrides):
+        if not cfg.get("sweep"):
+            folder = claim(folder)
+            return folder, [folder, *missing[1:]]
         folder = Path(cfg.paths.runs).absolute() / "sweeps" / str(cfg.sweep.name or cfg.hydra.runtime.choices["sweep"])
-    else:
-        return claim(Path(cfg.paths.run).absolute()), True
-    is_new = not folder.exists()
+        missing = missing_folders(folder)
+    if Path(folder, ".hydra").is_dir():
+        raise UsageError(f"{short(folder)}: a run lies there; choose another paths.run=<folder> for the sweep")
     folder.mkdir(parents=True, exist_ok=True)
-    return folder, is_new
+    return folder, missing
+
+
+def _take_back(folder: Path, made: list[Path]) -> None:
+    """Remove what a sweep writes into its folder before its first job, and the folders if they hold nothing else."""
+    locks = folder / ".locks"
+    for path in [*(folder / name for name in OWN), *locks.glob("*")]:
+        path.unlink(missing_ok=True)
+    remove_empty([locks])
+    remove_empty(made)
 
 
 def _log_to(folder: Path) -> None:
