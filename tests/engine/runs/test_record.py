@@ -77,12 +77,16 @@ def project(tmp_path, monkeypatch) -> Path:
             shutil.copy(source, folder / name)
         )
     (folder / "picture.bin").write_bytes(bytes(range(256)))
+    (folder / "kept.csv").write_text("known\n")
     (folder / "configs/user").mkdir(exist_ok=True)
     (folder / "configs/user/committed.yaml").write_text("WANDB_PROJECT: mine\n")
     git(folder, "init", "-q", "-b", "trunk")
     git(folder, "add", "-A", "--force")
     git(folder, "commit", "-q", "-m", "all")
     return folder
+
+
+DATA = ("kept.csv", "new/predictions.jsonl", "new/staged.txt", "picture.bin", "reviews.csv")
 
 
 def change(project: Path) -> None:
@@ -99,7 +103,10 @@ def change(project: Path) -> None:
         (project / f"configs/user/{name}.yaml").write_text("WANDB_API_KEY: 0123secret\n")
     (project / ".env").write_text("KEY=0123secret\n")  # ignored
     (project / "weights.bin").write_bytes(b"\0" * 100)
-    (project / "large.txt").write_text("x" * 2_000_000)
+    (project / "large.py").write_text("x" * 2_000_000)
+    for name in ("reviews.csv", "new/predictions.jsonl"):
+        (project / name).write_text("private\n")
+    (project / "kept.csv").write_text("private, too\n")  # which git knows
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -129,18 +136,19 @@ def test_commit_and_patch_give_the_code_of_a_run_back(project: Path, dataset, tm
         "commit": git(project, "rev-parse", "HEAD").strip(),
         "branch": "trunk",
         "dirty": True,
-        "left_out": ["large.txt", "weights.bin"],
+        "left_out": sorted([*DATA, "large.py", "weights.bin"]),
     }
     git(tmp_path, "clone", "-q", str(project), "again")
     again = tmp_path / "again"
     git(again, "apply", str(run / "diff.patch"))
-    left_out = {"large.txt", "weights.bin", "configs/user/me.yaml", "configs/user/committed.yaml"}
+    left_out = {*DATA, "large.py", "weights.bin", "configs/user/me.yaml", "configs/user/committed.yaml"}
     restored = tree(again)
     assert {name: content for name, content in before.items() if name not in left_out} == {
         name: content for name, content in restored.items() if name not in left_out
     }
     written = [path.read_bytes() for path in run.rglob("*") if path.is_file()]
-    assert not any(b"0123secret" in content for content in written)
+    assert not any(b"0123secret" in content or b"private" in content for content in written)
+    assert "Not committed, and not in diff.patch as they are no code: kept.csv, large.py, new" in done.stderr
 
 
 def test_a_clean_project_leaves_no_patch(project: Path, monkeypatch) -> None:

@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,21 +17,26 @@ from pytorch_lightning import LightningDataModule, Trainer
 
 from ..data.store import facts
 
-LARGE_FILE = 1_000_000  # bytes; an untracked file that is larger, or is not text, is named and not kept
+# What is code, or says how code is run; other files may be data, which stay where they are.
+CODE = ("*.py", "*.pyi", "*.pyx", "*.c", "*.cc", "*.cpp", "*.cu", "*.cuh", "*.h", "*.hpp", "*.rs", "*.sh", "*.yaml")
+CODE += ("*.yml", "*.toml", "*.cfg", "*.ini", "*.dvc", "dvc.lock", "requirements*.txt", "Makefile", "Dockerfile")
+LARGE_FILE = 1_000_000  # bytes; a new file that is larger, or is not text, is named and not kept
+AT_ONCE = 500  # names on a command line
 SECONDS = 10  # that git may take, on a slow disk
 # Whatever the user's own settings are, `git apply` takes it.
 DIFF = ["diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"]
 DIFF += ["--src-prefix=a/", "--dst-prefix=b/", "HEAD"]
 
 
-def describe_code(*exclude: str | Path) -> tuple[dict[str, Any], bytes]:
-    """Return commit, branch and whether there are changes, and a patch that gives them back when it is applied.
+def describe_code(*exclude: str | Path, code: Sequence[str] = CODE) -> tuple[dict[str, Any], bytes]:
+    """Return commit, branch and whether there are changes, and a patch that gives the code back when it is applied.
 
-    The patch has what git does not ignore in the project's folder, and new files if they are text. Without git,
-    repository or commit the commit is None and the patch is empty.
+    The patch has what git does not ignore in the project's folder, new files included, as far as it is code. Without
+    git, repository or commit the commit is None and the patch is empty.
 
     Args:
         *exclude: Folders in it that do not count; that of the users' keys never does.
+        code: Patterns of the names of files that are code; the others are named under `left_out`.
     """
     folder = Path(os.environ.get("PROJECT_ROOT", ".")).resolve()
     kept_out = [Path(path).resolve() for path in (*exclude, folder / "configs/user")]
@@ -39,25 +46,41 @@ def describe_code(*exclude: str | Path) -> tuple[dict[str, Any], bytes]:
         return unknown, b""
     directory, commit, branch = found
     inside = [path.relative_to(folder) for path in kept_out if path.is_relative_to(folder)]
-    places = ["--", ".", *(f":(exclude,literal){path.as_posix()}" for path in inside if path.parts)]
-    others = _git(folder, "ls-files", "--others", "--exclude-standard", "-z", *places).split(b"\0")[:-1]
-    texts = [name for name in others if _is_text(Path(folder, os.fsdecode(name)))]
-    if texts:
-        # In a copy of the index, so that the user's own stays as it is.
-        with TemporaryDirectory() as temporary:
-            index = Path(temporary, "index")
-            if Path(directory, "index").exists():
-                shutil.copy(Path(directory, "index"), index)
-            add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"]
-            _git(folder, "--literal-pathspecs", *add, index=index, given=b"\0".join(texts))
-            patch = _git(folder, *DIFF, *places, index=index)
-    else:
-        patch = _git(folder, *DIFF, *places)
+    places = [f":(exclude,literal){path.as_posix()}" for path in inside if path.parts]
+    changed = _names(_git(folder, "diff", "--name-only", "--relative", "-z", "HEAD", "--", ".", *places))
+    others = _names(_git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", ".", *places))
+    known = {name for name in changed if _is_code(name, code)}
+    new = {name for name in others if _is_code(name, code) and _is_text(folder / name)}
+    patch = _patch(folder, Path(directory), known, new)
     described: dict[str, Any] = {"commit": commit, "branch": None if branch == "HEAD" else branch}
-    described["dirty"] = bool(patch or others)
-    if left_out := [os.fsdecode(name) for name in others if name not in texts]:
+    described["dirty"] = bool(changed or others)
+    if left_out := sorted({*changed, *others} - known - new):
         described["left_out"] = left_out
     return described, patch
+
+
+def _patch(folder: Path, directory: Path, known: set[str], new: set[str]) -> bytes:
+    """Return what has changed in files that git knows, and what is in new ones."""
+    names = [f":(literal){name}" for name in sorted(known | new)]
+    parts = [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]
+    if not new:
+        return b"".join(_git(folder, *DIFF, "--", *part) for part in parts)
+    # In a copy of the index, so that the user's own stays as it is.
+    with TemporaryDirectory() as temporary:
+        index = Path(temporary, "index")
+        if (directory / "index").exists():
+            shutil.copy(directory / "index", index)
+        add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"]
+        _git(folder, "--literal-pathspecs", *add, index=index, given=b"\0".join(map(os.fsencode, sorted(new))))
+        return b"".join(_git(folder, *DIFF, "--", *part, index=index) for part in parts)
+
+
+def _names(listed: bytes) -> list[str]:
+    return [os.fsdecode(name) for name in listed.split(b"\0")[:-1]]
+
+
+def _is_code(name: str, code: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) or fnmatchcase(Path(name).name, pattern) for pattern in code)
 
 
 def installed_packages() -> list[str]:

@@ -1,9 +1,11 @@
 """Write down what a run is and how it goes: `run.json`, which `read` reads."""
 
 import json
+import logging
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +19,13 @@ from ..checkpoints.config import config_of
 from ..errors import Interrupted, Pruned
 from ..files import new_file
 from .name import full_name, next_number
-from .origin import describe_code, describe_data, describe_machine, installed_packages
+from .origin import CODE, describe_code, describe_data, describe_machine, installed_packages
 from .read import read_record
 
+log = logging.getLogger(__name__)
+
 LONGEST = 500  # characters of an error
+SHOWN = 5  # files that are named
 
 
 class Record(Callback):
@@ -32,14 +37,18 @@ class Record(Callback):
         name: Name of the run, to which its number and best value are added.
         monitor: The metric whose best value is kept.
         mode: Whether "min" or "max" is best.
+        code: Patterns of the files that `diff.patch` may hold.
     """
 
-    def __init__(self, dirpath: str, runs_dir: str, name: str, monitor: str, mode: str) -> None:
+    def __init__(
+        self, dirpath: str, runs_dir: str, name: str, monitor: str, mode: str, code: Sequence[str] = CODE
+    ) -> None:
         self.file = Path(dirpath, "run.json")
         self.runs = Path(runs_dir)
         self.name = name
         self.monitor = monitor
         self.mode = mode
+        self.code = code
         self._record: dict[str, Any] = {}
         self._best: dict[str, Any] | None = None
         self._seconds = 0.0  # of the run, before this process took it up at
@@ -59,7 +68,7 @@ class Record(Callback):
         self._seconds = before.get("seconds", 0.0)
         config = config_of(pl_module)
         weights: Any = getattr(pl_module, "model", pl_module).parameters()
-        git, patch = describe_code(self.runs, self.file.parent)
+        git, patch = describe_code(self.runs, self.file.parent, code=self.code)
         overrides = _without_resume(config.get("overrides", []), before.get("overrides"))
         self._record = {
             "name": "",
@@ -82,6 +91,9 @@ class Record(Callback):
         }
         self._write_beside("config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode())
         self._write_beside("packages.txt", "".join(f"{package}\n" for package in installed_packages()).encode())
+        if others := git.get("left_out"):
+            shown = ", ".join(others[:SHOWN]) + f" and {len(others) - SHOWN} more" * (len(others) > SHOWN)
+            log.info("Not committed, and not in diff.patch as they are no code: %s", shown)
         if patch:
             self._write_beside("diff.patch", patch)
         else:

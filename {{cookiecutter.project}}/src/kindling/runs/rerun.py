@@ -53,7 +53,7 @@ def repeated(file: Path, arguments: list[str]) -> list[str]:
 @rank_zero_only
 def describe_rerun(folder: str, config: Any, trainer: Any, data: Any) -> None:
     """Say in a line each what differs from the run in `folder` before it is repeated, with this config."""
-    from .origin import describe_code, describe_data, describe_machine, installed_packages
+    from .origin import CODE, describe_code, describe_data, describe_machine, installed_packages
 
     log.info("Repeating %s", short(folder))
     before = read_record(folder)
@@ -61,7 +61,8 @@ def describe_rerun(folder: str, config: Any, trainer: Any, data: Any) -> None:
         log.warning("It left no run.json: whether code, packages, data and machine are the same is not known")
         return
     runs = Path(os.environ["PROJECT_ROOT"], config["paths"]["runs"])
-    git, patch = describe_code(runs, config["paths"]["output"])
+    code = config["callbacks"].get("record", {}).get("code") or CODE
+    git, patch = describe_code(runs, config["paths"]["output"], code=code)
     machine = describe_machine(trainer)
     kept = renamed(read_yaml(Path(folder, "config.yaml")))
     options = changes(kept, config) if kept else []
