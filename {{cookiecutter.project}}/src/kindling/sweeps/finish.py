@@ -14,6 +14,7 @@ from ..errors import short
 from ..exits import ROOT
 from ..tables import Cells, print_table, write_csv
 from .experiment import write_best
+from .password import kept_overrides
 from .trials import SweepResult, Trial, read_sweep
 
 MOST = 10  # rows on the screen
@@ -126,4 +127,5 @@ def _of_test(name: str) -> str:
 def _command() -> str:
     root = Path(os.environ[ROOT])
     file = Path(sys.argv[0]).resolve()
-    return shlex.join(["python", str(file.relative_to(root) if file.is_relative_to(root) else file), *sys.argv[1:]])
+    name = str(file.relative_to(root) if file.is_relative_to(root) else file)
+    return shlex.join(["python", name, *kept_overrides(sys.argv[1:])])

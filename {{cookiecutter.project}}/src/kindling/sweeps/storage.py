@@ -6,13 +6,16 @@ import optuna
 from filelock import FileLock
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
 from ..errors import UsageError
+from ..exits import STORAGE
 from ..runs.read import read_yaml
+from .password import without_password
 
 FILE = "study.log"  # the journal, in the sweep's folder
 
@@ -38,7 +41,7 @@ def open_study(folder: Path, storage: str | None, name: str, objectives: dict[st
     except Exception as error:
         if storage is None:
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = without_password(" ".join(str(error).split()))[:200]
         raise UsageError(f"sweep.storage: can't be used ({type(error).__name__}: {reason})") from None
 
 
@@ -66,11 +69,20 @@ def running_trial(folder: Path) -> Trial | None:
     settings = read_yaml(about) if folder.name.isdigit() else {}
     if not settings.get("study"):
         return None
-    storage = OmegaConf.to_container(OmegaConf.create({"storage": settings["storage"]}), resolve=True)["storage"]  # type: ignore[index,call-overload]
-    study = open_study(folder.parent, storage, settings["study"], settings["objectives"])
+    study = open_study(folder.parent, _resolved(settings["storage"]), settings["study"], settings["objectives"])
     found = [t for t in study.get_trials(deepcopy=False) if t.number == int(folder.name)]
     if not found or found[0].state is not TrialState.RUNNING:
         return None
     if settings["pruner"]:
         study.pruner = instantiate(settings["pruner"])
     return Trial(study, found[0]._trial_id)
+
+
+def _resolved(address: str | None) -> str | None:
+    """Return the address that `sweep.yaml` has, with what it takes from the environment."""
+    try:
+        return OmegaConf.create({"address": address}).address  # type: ignore[no-any-return]
+    except OmegaConfBaseException:
+        raise UsageError(
+            f"sweep.storage={address}: a password is kept in no file; set {STORAGE} to the address of the database"
+        ) from None

@@ -25,6 +25,7 @@ from ..runs.read import read_yaml
 from .jobs import Jobs, Listed, shared_step
 from .launchers.local import Local, be_job
 from .launchers.worker import Work
+from .password import kept_address, kept_overrides
 from .space import Space, differences
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Sweep:
     ) -> None:
         self.file = file
         self.flags = flags
-        self.overrides = overrides
+        self.overrides = kept_overrides(overrides)
         self.cfg = cfg
         self.space = space
         self.folder = folder
@@ -134,7 +135,11 @@ class Sweep:
         if self.search:
             plain: Any = OmegaConf.to_container(self.search)
             pruner: Any = OmegaConf.to_container(self.search, resolve=True)
-            about |= {"study": self.folder.name, "storage": plain["storage"], "pruner": pruner.get("pruner")}
+            about |= {
+                "study": self.folder.name,
+                "storage": kept_address(plain["storage"]),
+                "pruner": pruner.get("pruner"),
+            }
         file = self.folder / ABOUT
         (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".locks" / "all"):

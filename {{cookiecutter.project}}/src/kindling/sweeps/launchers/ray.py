@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from ...digits import counted
 from ...errors import UsageError, short
-from ...exits import exit_code
+from ...exits import STORAGE, exit_code
 from ...project import SOURCE
 from ...startup import before_import
 from .worker import Work, check_number, how_it_died, last_line, run_worker
@@ -78,9 +78,10 @@ class Ray:
         import ray
 
         source = str(SOURCE)
+        storage = {STORAGE: os.environ[STORAGE]} if STORAGE in os.environ else {}
         path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
         options: dict[str, Any] = {
-            "runtime_env": {"env_vars": {"PYTHONPATH": path}},
+            "runtime_env": {"env_vars": {"PYTHONPATH": path} | storage},
             "logging_level": logging.ERROR,
             "log_to_driver": False,
         }
