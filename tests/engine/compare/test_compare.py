@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 import yaml
 from commands import ROOT, run
+from kindling.compare.rows import compare
 from kindling.compare.significance import Difference, correct, difference
+from kindling.compare.tables import left_out
+from kindling.runs.run import Run
 
 FAST = ["trainer.max_epochs=1", "logger=[csv]", "callbacks=[record,checkpoint]"]
 VERDICTS = ("larger than chance", "may be chance", "too few pairs to tell")
@@ -308,6 +311,20 @@ def test_the_verdict_tells_a_difference_from_chance(command, runs, tmp_path, gap
     assert row["p"] == f"{expected.pvalue:.4f}"
     assert (row["pairs"], row["difference is"]) == ("6 seeds", verdict)
     assert "Paired t-test" in text and "Nadeau" not in text
+
+
+def test_debug_runs_are_left_out_unless_there_are_no_others() -> None:
+    def run(name: str, accuracy: float, **choices: str) -> Run:
+        record, settings = {"mode": "max", "monitor": "val/accuracy"}, {"model": name}
+        return Run(Path(name), record, "finished", None, settings, {}, choices, {"val/accuracy": accuracy}, 1)
+
+    runs = [run("bow", 0.5, debug="fast"), run("lstm", 0.4), run("bert", 0.3)]
+    (section,) = compare(runs)
+    assert [row.runs[0].folder.name for row in section.ranked] == ["lstm", "bert"]
+    assert left_out(runs) == "Left out: 1 run with debug=fast"
+    (section,) = compare(runs[:1])
+    assert len(section.ranked) == 1
+    assert left_out(runs[:1]) == left_out(runs[1:]) == ""
 
 
 def test_one_seed_tells_nothing(command, runs, tmp_path) -> None:

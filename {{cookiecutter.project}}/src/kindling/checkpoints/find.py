@@ -1,9 +1,13 @@
 """Which file is meant: best or last of the newest run, a run's folder, the newest whole checkpoint in one."""
 
+import logging
+import re
 import sys
 from pathlib import Path
 
 from ..errors import UsageError, did_you_mean, short
+
+log = logging.getLogger(__name__)
 
 
 def find_checkpoint(name: str, runs: str | Path, option: str = "checkpoint") -> Path:
@@ -14,10 +18,7 @@ def find_checkpoint(name: str, runs: str | Path, option: str = "checkpoint") -> 
     """
     path, runs = Path(name), Path(runs)
     if name in ("best", "last"):
-        found = sorted(runs.rglob(f"checkpoints/{name}.ckpt"), key=lambda file: file.stat().st_mtime)
-        if not found:
-            raise UsageError(f"{option}={name}: no run in {runs} has one; train a model first")
-        return found[-1]
+        return _of_newest(name, runs, option)
     if path.is_dir():
         path = path / "checkpoints" / ("last.ckpt" if option == "inspect" else "best.ckpt")
     if not path.is_file():
@@ -27,6 +28,27 @@ def find_checkpoint(name: str, runs: str | Path, option: str = "checkpoint") -> 
             "a .ckpt file, a run's folder, best or last is expected"
         )
     return path
+
+
+def is_debug(folder: Path) -> bool:
+    """Whether the run in the folder was one of `debug=`, whose result counts for nothing."""
+    try:
+        lines = Path(folder, ".hydra", "overrides.yaml").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    values = [line.strip("- '\"").partition("=")[2] for line in lines if re.match(r"- ['\"]?\+*debug=", line)]
+    return bool(values) and values[-1] not in ("null", "")
+
+
+def _of_newest(name: str, runs: Path, option: str) -> Path:
+    """Return the checkpoint of the newest run, of one that is no debug run if there is such a one, and say which."""
+    files = [path for path in runs.rglob(f"checkpoints/{name}.ckpt") if path.is_file()]
+    if not files:
+        raise UsageError(f"{option}={name}: no run in {runs} has one; train a model first")
+    serious = [path for path in files if not is_debug(path.parent.parent)]
+    found = max(serious or files, key=lambda file: file.stat().st_mtime)
+    log.info("%s=%s: %s%s", option, name, short(found), "" if serious else ", of a debug run; there is no other")
+    return found
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -39,6 +61,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
     steps, files = {}, list(folder.glob("checkpoints/*.ckpt"))
     for path in files:
+        if path.exists() and not path.is_file():  # a pipe, from which one reads for ever
+            print(f"{short(path)} is no file and is left aside", file=sys.stderr)
+            continue
         try:
             steps[path] = read(path, mmap=True)["global_step"]
         except UsageError:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError, short, visible
+from ..files import new_file
 from ..runs.run import Run
 from ..tables import Cells, in_markdown, markdown_table, print_table, screen
 from .page import write_page
 from .rows import Section
-from .tables import assumptions, difference_cells, notes, section_cells, unfinished, write_runs
+from .tables import assumptions, difference_cells, left_out, notes, section_cells, unfinished, write_runs
 
 FILE = "comparison.md"
 
@@ -28,6 +29,8 @@ def print_comparison(sections: Sequence[Section], runs: Sequence[Run], most: int
             _print(difference_cells(section)[: most + 1], len(section.differences) - most, optional)
         if text := assumptions(section):
             screen().print(text, highlight=False, markup=False)
+    if text := left_out(runs):
+        print(f"\n{text}")
     lines = unfinished(runs)
     if lines:
         print("\nNot finished:")
@@ -48,7 +51,8 @@ def write_comparison(folder: Path, sections: Sequence[Section], runs: Sequence[R
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_runs(folder / "comparison.csv", sections)
-        (folder / FILE).write_text(_markdown(sections, runs), encoding="utf-8")
+        with new_file(folder / FILE) as new:
+            new.write_text(_markdown(sections, runs), encoding="utf-8")
         write_page(folder / "comparison.html", sections, runs)
         draw(folder / "comparison.png", sections, most)
     except OSError as error:
@@ -63,6 +67,7 @@ def _markdown(sections: Sequence[Section], runs: Sequence[Run]) -> str:
         if any(found.pairs > 1 for found in section.differences):
             parts += ["Is the first row better by more than chance?\n", _markdown_table(difference_cells(section))]
         parts += [f"{assumptions(section)}\n"] * bool(assumptions(section))
+    parts += [f"{left_out(runs)}\n"] * bool(left_out(runs))
     if lines := unfinished(runs):
         parts += ["## Not finished\n", "".join(f"- {in_markdown(line)}\n" for line in lines)]
     return "\n".join(parts)

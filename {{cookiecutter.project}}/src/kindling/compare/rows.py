@@ -131,9 +131,12 @@ class Section:
 def compare(runs: Sequence[Run], metric: str | None = None, mode: str | None = None) -> list[Section]:
     """Return a section for each task and dataset, and, unless `metric` is given, for each metric that was monitored.
 
+    Debug runs are left out, unless there are no others.
+
     Raises:
         UsageError: No run has the metric, or `mode` is neither min nor max.
     """
+    runs = [run for run in runs if not run.is_debug] or runs
     known = {name for run in runs for name in run.metrics}
     if metric and metric not in known:
         raise UsageError(f"metric={metric}: no run has it{did_you_mean(metric, known)}")

@@ -109,11 +109,20 @@ def assumptions(section: Section) -> str:
     return " ".join(parts)
 
 
+def left_out(runs: Sequence[Run]) -> str:
+    """Return a line on the debug runs, which a comparison leaves out unless there are no others; nothing if none is."""
+    debug = [run for run in runs if run.is_debug]
+    if not debug or len(debug) == len(runs):
+        return ""
+    kinds = ", ".join(sorted({run.choices["debug"] for run in debug}))
+    return f"Left out: {counted(len(debug), 'run')} with debug={kinds}"
+
+
 def unfinished(runs: Sequence[Run]) -> list[str]:
     """Return a line for each run that has not finished."""
     lines = []
     for run in runs:
-        if not run.finished:
+        if not (run.finished or run.is_debug):
             epoch = f", best epoch so far {run.epoch + 1}" if run.epoch is not None else ""
             lines.append(f"{short(run.folder)}: {run.status}{epoch}{f': {run.error}' if run.error else ''}")
     return lines

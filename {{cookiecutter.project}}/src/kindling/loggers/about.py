@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule
 
 from ..checkpoints.config import config_of
 from ..data.store import facts
+from ..files import new_file
 from ..runs.read import read_record
 from .accounts import sign_in
 
@@ -62,8 +63,8 @@ class LoggedRun:
 
     def keep_id(self, service: str, name: str) -> None:
         """Write down under which id the service knows this run."""
-        self.path(service).mkdir(parents=True, exist_ok=True)
-        self.path(service, "id.txt").write_text(f"{name}\n", encoding="utf-8")
+        with new_file(self.path(service, "id.txt")) as new:
+            new.write_text(f"{name}\n", encoding="utf-8")
 
     def config(self, task: LightningModule) -> dict[str, Any]:
         """Return the config that the task carries, each part once, and the hash of the data."""

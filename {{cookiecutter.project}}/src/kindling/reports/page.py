@@ -11,6 +11,7 @@ from urllib.parse import quote
 from ..checkpoints.parts import matches
 from ..digits import duration, metric, setting
 from ..errors import short, visible
+from ..overrides import option_name
 from ..runs.metrics import metric_cells
 from ..runs.name import run_name
 from ..runs.read import read_record
@@ -71,7 +72,7 @@ class Summary:
 
     def _commands(self) -> str:
         """Return the commands that train and evaluate again, into a folder of its own, wherever the run has its."""
-        options = [override for override in self.overrides if not override.startswith("paths.run=")]
+        options = [line for line in self.overrides if option_name(line) not in ("paths.run", "resume")]
         train = shlex.join(["python", "train.py", *options])
         evaluate = shlex.join(["python", "evaluate.py", f"checkpoint={short(self.checkpoint)}"])
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", train + evaluate)), default=0))
@@ -87,6 +88,12 @@ class Summary:
             *(["\n".join(pictures)] if pictures else []),
             *([f"Test samples: {', '.join(tables)}"] if tables else []),
         ]
+
+
+def is_page(path: Path) -> bool:
+    """Whether the file is the page of the checkpoint of its name, and not somebody's notes."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return any(line.startswith(f"`{path.stem}.ckpt` of `") for _, line in zip(range(3), file, strict=False))
 
 
 def hyperparameters(

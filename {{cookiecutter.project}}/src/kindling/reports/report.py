@@ -20,7 +20,7 @@ from ..runs.name import run_name
 from ..tables import write_csv
 from .harmless import without_harm
 from .outcomes import Outcomes
-from .page import Summary, data_facts, hyperparameters
+from .page import Summary, data_facts, hyperparameters, is_page
 from .places import gather, measured, monitored, monitoring, place, rate
 
 LOG = "csv/steps.csv"  # in the run's folder; it may have more learning rates than there are metrics
@@ -201,9 +201,9 @@ class Report(Callback):
                     self._draw_checkpoint(trainer, path, callback.monitor)
                     self._drawn[path] = path.stat().st_mtime
             for page in Path(callback.dirpath or self.folder).glob("*.md"):
-                if not page.with_suffix(".ckpt").exists() and page.with_suffix(".png").exists():
+                if not page.with_suffix(".ckpt").exists() and is_page(page):
                     page.unlink()
-                    page.with_suffix(".png").unlink()
+                    page.with_suffix(".png").unlink(missing_ok=True)
 
     def _draw_checkpoint(
         self, trainer: Trainer, path: Path, monitor: str | None, metrics: dict[str, float] | None = None

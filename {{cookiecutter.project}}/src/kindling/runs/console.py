@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ..checkpoints.find import find_checkpoint
 from ..checkpoints.io import read
 from ..digits import count, metric, setting
 from ..errors import UsageError, short
+from ..files import new_file
 from ..tables import print_table
 from .metrics import is_metric, metric_cells
 from .resume import describe_position
@@ -111,10 +113,15 @@ def _facts(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 @rank_zero_only
 def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str | Path | None) -> None:
-    """Print the metrics, and write them to `path` in full precision; name the checkpoint, if there is one."""
-    Path(path).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    """Print the metrics, and write them to `path` in full precision; name the checkpoint, if there is one.
+
+    They are on the screen before anything can go wrong with the file.
+    """
     if metrics:
         print_table(metric_cells(metrics))
+        sys.stdout.flush()
+    with new_file(Path(path)) as new:
+        new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     print(f"Metrics:    {short(path)}")
     if checkpoint:
         print(f"Checkpoint: {short(checkpoint)}")

@@ -63,6 +63,11 @@ class Run:
         return self.status == "finished"
 
     @property
+    def is_debug(self) -> bool:
+        """Whether it was one of `debug=`, whose result counts for nothing."""
+        return bool(self.choices.get("debug"))
+
+    @property
     def monitor(self) -> str:
         return str(self.record.get("monitor") or self.settings.get("monitor") or "val/loss")
 
