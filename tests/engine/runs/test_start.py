@@ -118,9 +118,10 @@ def test_a_run_whose_options_are_lost_does_not_begin_anew_with_others(tmp_path, 
 
 def test_best_is_that_of_the_newest_run_which_is_no_debug_run(tmp_path, caplog) -> None:
     files = []
-    for number, overrides in enumerate(["- seed=1\n", "- debug=null\n", "- debug=fast\n"]):
+    for number, choice in enumerate(["model: bow", "debug: null", "debug: fast"]):
         files.append(tmp_path / str(number) / "checkpoints/best.ckpt")
-        for path, text in ((files[-1], "weights"), (tmp_path / str(number) / ".hydra/overrides.yaml", overrides)):
+        choices = f"hydra:\n  runtime:\n    choices:\n      {choice}\n"
+        for path, text in ((files[-1], "weights"), (tmp_path / str(number) / ".hydra/hydra.yaml", choices)):
             path.parent.mkdir(parents=True)
             path.write_text(text)
         os.utime(files[-1], (number, number))

@@ -14,7 +14,9 @@ import yaml
 from commands import ROOT, run
 from hydra import compose, initialize_config_dir
 from kindling.cli.resolvers import register_resolvers
+from kindling.sweeps.experiment import write_best
 from kindling.sweeps.finish import report_search
+from kindling.sweeps.trials import read_sweep
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
@@ -134,6 +136,16 @@ def test_the_table_of_all_trials_has_every_digit(swept, fixed) -> None:
         assert {name: float(rows[job][name]) for name in metrics} == metrics
     assert (rows[2]["val/accuracy"], rows[2]["last_value"]) == ("", "0.25")
     assert rows[3]["error"] == "ValueError: <b>bad</b> second line"
+
+
+def test_a_file_of_the_users_is_not_replaced(swept, fixed, tmp_path, caplog) -> None:
+    path = tmp_path / "best_of_tried.yaml"
+    path.write_text("# @package _global_\n# mine\nseed: 1\n")
+    sweep = read_sweep(swept, load(swept), ACCURACY, "")
+    assert (best := sweep.best())
+    assert not write_best(path, sweep, best, fixed)
+    assert path.read_text().endswith("seed: 1\n")
+    assert "best_of_tried.yaml is a file of yours" in caplog.text
 
 
 def test_the_experiment_file_trains_the_best_trial_again(swept, fixed, command, tmp_path) -> None:

@@ -33,11 +33,10 @@ def find_checkpoint(name: str, runs: str | Path, option: str = "checkpoint") -> 
 def is_debug(folder: Path) -> bool:
     """Whether the run in the folder was one of `debug=`, whose result counts for nothing."""
     try:
-        lines = Path(folder, ".hydra", "overrides.yaml").read_text(encoding="utf-8").splitlines()
+        text = Path(folder, ".hydra", "hydra.yaml").read_text(encoding="utf-8")
     except (OSError, ValueError):
         return False
-    values = [line.strip("- '\"").partition("=")[2] for line in lines if re.match(r"- ['\"]?\+*debug=", line)]
-    return bool(values) and values[-1] not in ("null", "")
+    return re.search(r"^ {6}debug: (?!null$)\S", text.partition("\n    choices:\n")[2], re.MULTILINE) is not None
 
 
 def _of_newest(name: str, runs: Path, option: str) -> Path:

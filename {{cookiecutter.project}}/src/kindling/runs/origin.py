@@ -18,8 +18,21 @@ from pytorch_lightning import LightningDataModule, Trainer
 from ..data.store import facts
 
 # What is code, or says how code is run; other files may be data, which stay where they are.
-CODE = ("*.py", "*.pyi", "*.pyx", "*.c", "*.cc", "*.cpp", "*.cu", "*.cuh", "*.h", "*.hpp", "*.rs", "*.sh", "*.yaml")
-CODE += ("*.yml", "*.toml", "*.cfg", "*.ini", "*.dvc", "dvc.lock", "requirements*.txt", "Makefile", "Dockerfile")
+CODE = (
+    *("*.py", "*.pyi", "*.pyx", "*.c", "*.cc", "*.cpp", "*.cu", "*.cuh", "*.h", "*.hpp", "*.rs", "*.sh"),
+    *(
+        "*.yaml",
+        "*.yml",
+        "*.toml",
+        "*.cfg",
+        "*.ini",
+        "*.dvc",
+        "dvc.lock",
+        "requirements*.txt",
+        "Makefile",
+        "Dockerfile",
+    ),
+)
 LARGE_FILE = 1_000_000  # bytes; a new file that is larger, or is not text, is named and not kept
 AT_ONCE = 500  # names on a command line
 SECONDS = 10  # that git may take, on a slow disk

@@ -114,7 +114,7 @@ def refuse_taken(folder: Path) -> None:
 
 def keep_config(config: DictConfig) -> None:
     """Write what Hydra has composed into the folder of the job: all of it or nothing, as it was or as it is now."""
-    task = OmegaConf.masked_copy(config, [name for name in config if name != "hydra"])
+    task = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
     hydra = deepcopy(OmegaConf.masked_copy(config, "hydra"))
     with read_write(hydra.hydra):
         hydra.hydra.output_subdir = COMPOSED

@@ -35,6 +35,8 @@ def write_best(path: Path, sweep: SweepResult, trial: Trial, fixed: list[str]) -
         fixed: The overrides that all of its jobs have.
     """
     try:
+        if not _is_own(path):
+            raise UsageError(f"{short(path)} is a file of yours")
         defaults, options = _contents(_overrides(trial, fixed))
     except UsageError as error:
         log.warning("No %s: %s; repeat the trial with rerun=%s", path.name, error, short(trial.folder))
@@ -49,6 +51,15 @@ def write_best(path: Path, sweep: SweepResult, trial: Trial, fixed: list[str]) -
     with new_file(path) as new:
         new.write_text(header + OmegaConf.to_yaml(content), encoding="utf-8")
     return True
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a search has written the file, or there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return True
+    return len(lines) > 1 and lines[1].startswith(f"# python train.py experiment={path.stem}    ")
 
 
 def _overrides(trial: Trial, fixed: list[str]) -> list[Override]:
