@@ -39,16 +39,21 @@ def check_arguments(file: Path, arguments: list[str]) -> list[str]:
         for override in overrides:
             if override.is_sweep_override():
                 raise UsageError(f"{override.input_line}: several values make a sweep; add -m")
+    additions = [o for o in parsed if o.type in (OverrideType.ADD, OverrideType.FORCE_ADD)]
+    added_groups = _choices(additions, configs, None)
     groups = _choices(overrides, configs, _groups(file, arguments))
     options = [o for o in overrides if o.key_or_group not in groups and not o.key_or_group.startswith("hydra")]
+    forced = [o for o in additions if o.key_or_group not in added_groups and not o.key_or_group.startswith("hydra")]
     left_out = [o for o in parsed if o.type is OverrideType.DEL]
     given = {o.key_or_group: str(o.input_line).partition("=")[2] for o in parsed}
     added = set[str]()
-    for choices in itertools.product(*groups.values()) if options or left_out else ():
+    for choices in itertools.product(*groups.values()) if options or forced or left_out else ():
         chosen = [f"{group}={_quote(choice)}" for group, choice in zip(groups, choices, strict=True)]
         defaults = _defaults(file, arguments, chosen)
         for override in left_out:
             _check_left_out(override, defaults, file.stem)
+        for option in forced:
+            _check_values(option, defaults, given)
         for option in options:
             if _check_option(option, defaults, file, given):
                 added.add(str(option.input_line))
@@ -133,10 +138,15 @@ def _check_option(option: Override, defaults: DictConfig, file: Path, given: dic
     unlisted = key not in keys(defaults)
     if unlisted and not is_unlisted(key, defaults, given):
         raise UsageError(unknown(str(option.input_line), key, defaults, file.parent / "configs", command))
+    _check_values(option, defaults, given)
+    return unlisted
+
+
+def _check_values(option: Override, defaults: DictConfig, given: dict[str, str]) -> None:
+    key = option.key_or_group
     for value in _values(option):
         if expected := check_value(key, value, defaults, given):
             raise UsageError(f"{_text(key, value)}: expected {expected}")
-    return unlisted
 
 
 def _text(key: str, value: Any) -> str:

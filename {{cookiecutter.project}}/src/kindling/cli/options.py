@@ -58,7 +58,7 @@ def check_value(key: str, value: Any, config: DictConfig, given: dict[str, str])
         return "a number"
     if last in SIZES and isinstance(value, int) and value < 1:
         return "1 or more"
-    if key in FILES and isinstance(value, bool | int | float):
+    if (key in FILES or key.startswith("paths.")) and isinstance(value, bool | int | float):
         return f"a file or a folder; ./{value} is one of that name"
     odd = (
         isinstance(value, dict | list) or isinstance(default, ListConfig) or (value is None and _has_value(config, key))
@@ -67,7 +67,7 @@ def check_value(key: str, value: Any, config: DictConfig, given: dict[str, str])
         return None  # of the right type, as far as the default tells: the class need not be imported
     if parameter := _takes(parent, config, given).get(last):
         return None if accepts(parameter, value) else described(parameter)
-    return _expected_without_class(key, value, default, config)
+    return _expected_without_class(key, value, default, config) if listed else None
 
 
 def needed_by(key: str, config: DictConfig) -> str:

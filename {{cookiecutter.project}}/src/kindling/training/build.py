@@ -57,6 +57,8 @@ def load(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Trainer
     Raises:
         UsageError: There is no such checkpoint, or it can't be used.
     """
+    if cfg.trainer.get("limit_test_batches") == 0:
+        raise UsageError("trainer.limit_test_batches=0: nothing would be tested; 1.0 tests everything")
     path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
     task = load_task(path)
     trainer = instantiate(cfg.trainer, precision=config_of(task)["trainer"]["precision"])
