@@ -1,4 +1,4 @@
-"""Lightning's own switches work beside the callbacks here, and a run of several processes says whose batch size it is."""
+"""Lightning's own switches work beside the callbacks here; several processes say whose batch size it is."""
 
 import logging
 from types import SimpleNamespace

@@ -60,10 +60,8 @@ def check_value(key: str, value: Any, config: DictConfig, given: dict[str, str])
         return "1 or more"
     if (key in FILES or key.startswith("paths.")) and isinstance(value, bool | int | float):
         return f"a file or a folder; ./{value} is one of that name"
-    odd = (
-        isinstance(value, dict | list) or isinstance(default, ListConfig) or (value is None and _has_value(config, key))
-    )
-    if listed and not odd:
+    odd = isinstance(value, dict | list) or isinstance(default, ListConfig)
+    if listed and not odd and not (value is None and _has_value(config, key)):
         return None  # of the right type, as far as the default tells: the class need not be imported
     if parameter := _takes(parent, config, given).get(last):
         return None if accepts(parameter, value) else described(parameter)
