@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager, suppress
+from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
@@ -71,13 +72,13 @@ def compose_once() -> None:
     """Let Hydra compose the configuration of a run once.
 
     Hydra 1.3 composes it to see whether it sets `hydra.mode`, throws it away, and composes it again: 0.2 s of CPU time
-    in each command. It can go with a Hydra that keeps the first one.
+    in each command. Hydra 1.4 looks for the mode alone.
     """
     from hydra._internal import hydra
     from hydra.core.utils import configure_log
     from hydra.types import RunMode
 
-    if hydra.Hydra.__module__ == __name__:
+    if hydra.Hydra.__module__ == __name__ or not version("hydra-core").startswith("1.3."):
         return
 
     class ComposesOnce(hydra.Hydra):
