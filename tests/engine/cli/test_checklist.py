@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
-from kindling.cli.checklist import CHECKS, rows
+from kindling.cli.checklist import CHECKS, report, rows
 
 CHECKLIST = (ROOT / "CHECKLIST.md").read_text(encoding="utf-8")
 
@@ -46,7 +46,7 @@ def test_no_row_is_passed_over() -> None:
 def test_every_file_that_it_names_is_there() -> None:
     names = re.findall(r"`([\w./-]+(?:/|\.\w+))`", CHECKLIST)
     assert len(names) > 20
-    assert [name for name in names if name != "train.log" and not (ROOT / name).exists()] == []
+    assert [name for name in names if name not in ("train.log", "reports/README.md") and not (ROOT / name).exists()] == []
 
 
 def test_a_new_project_is_told_what_to_do(project: Path) -> None:
@@ -90,3 +90,35 @@ def test_what_is_done_is_ticked(project: Path, trained: Path) -> None:
 def test_what_is_missing_is_named(project: Path, number: str, break_it, expected: str) -> None:
     break_it(project)
     assert expected in states(project)[number]
+
+
+QUESTION = """### Question {number}
+
+> **How did you do it?**
+>
+> Recommended answer length: 5-10 words.
+>
+> Answer:
+
+{answer}
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (["--- question 1 fill here ---", "word " * 7, ""], "no answer to 1, 3"),
+        (["word " * 5, "word " * 10, "word " * 8 + "\n\n![](figures/a.png)"], ""),
+        (
+            ["word " * 7, "word " * 11, "word " * 4],
+            "question 2: 11 words, 5-10 words are asked for; question 3: 4 words",
+        ),
+    ],
+)
+def test_the_report_has_an_answer_of_the_right_length_to_each_question(tmp_path, answers, expected: str) -> None:
+    file = tmp_path / "README.md"
+    parts = [QUESTION.format(number=number, answer=answer) for number, answer in enumerate(answers, 1)]
+    file.write_text("# Report\n\n## Group\n\n" + parts[0] + "## Code\n\n" + "".join(parts[1:]), encoding="utf-8")
+    assert report(file).startswith(expected) and bool(report(file)) == bool(expected)
+    assert report(tmp_path / "none.md").endswith("put the course's file there")

@@ -18,7 +18,8 @@ from rich.table import Table
 from ..project import own_packages
 
 HEADINGS = ["Goal", "Framework", "How the framework is used", "Data", "Models"]
-WORDS = (250, 600)
+WORDS = (300, 600)
+REPORT = Path("reports/README.md")
 
 Check = Callable[[], str]  # what is missing, or nothing
 
@@ -68,6 +69,23 @@ def description() -> str:
         return f"questions in italics are left under {', '.join(left)}"
     count = len(" ".join(sections.values()).split())
     return "" if WORDS[0] <= count <= WORDS[1] else f"{count} words, {WORDS[0]} to {WORDS[1]} are asked for"
+
+
+def report(file: Path = REPORT) -> str:
+    """Check the course's report: each question answered, in as many words as it asks for."""
+    if not file.is_file():
+        return f"no {file}: put the course's file there"
+    parts = re.split(r"^### Question (\d+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    empty, wrong = [], []
+    for number, text in zip(parts[1::2], parts[2::2], strict=True):
+        section = re.split(r"^## ", text, maxsplit=1, flags=re.MULTILINE)[0]
+        answer = " ".join(line for line in section.splitlines()[1:] if not line.startswith((">", "!["))).strip()
+        limits = re.search(r"(\d+)\s*-\s*(\d+) words", section)
+        if not answer or re.search(r"---.*fill here.*---", answer):
+            empty.append(number)
+        elif limits and not int(limits[1]) <= len(answer.split()) <= int(limits[2]):
+            wrong.append(f"question {number}: {len(answer.split())} words, {limits[0]} are asked for")
+    return f"no answer to {', '.join(empty)}" if empty else "; ".join(wrong[:2])
 
 
 def requirements() -> str:
@@ -127,18 +145,7 @@ tracked = made("runs/**/wandb", "python train.py 'logger=[csv,wandb]'")
 
 CHECKS: dict[str, Check] = {
     "P.1": description,
-    "1.1": committed,
-    "1.3": environment,
-    "1.4": exist("configs/train.yaml", f"src/{package}", "tests", "README.md"),
-    "1.5": made("data/*/dataset.json", "python make_dataset.py"),
-    "1.6": model,
-    "1.7": profiled,
-    "1.8": requirements,
-    "1.9": coverage,
-    "1.10": continuous,
-    "1.11": lambda: tracked() and made("runs/**/tensorboard", "python train.py 'logger=[csv,tensorboard]'")(),
-    "1.12": practices,
-    "2.3": lightning,
+    "P.3": report,
     "M2": lambda: environment() or requirements(),
     "M6": lambda: made("data/*/dataset.json", "python make_dataset.py")() or model(),
     "M7": practices,
@@ -146,7 +153,7 @@ CHECKS: dict[str, Check] = {
     "M9": exist("train.py", "evaluate.py", "predict.py", "make_dataset.py", "compare.py", "Makefile"),
     "M10.1": exist("Dockerfile"),
     "M11": exist("configs/train.yaml", "configs/experiment"),
-    "M12": profiled,
+    "M13": profiled,
     "M14.1": made("runs/**/train.log", "python train.py"),
     "M14.2": tracked,
     "M14.3": made("runs/**/results.csv", "python train.py -m optimizer.lr=1e-3,3e-3"),
@@ -161,6 +168,18 @@ CHECKS: dict[str, Check] = {
     "M21.2": exist(".github/workflows/container.yml"),
     "M32.1": exist("README.md", "docs"),
     "X.4": pushed,
+    "1.1": committed,
+    "1.3": environment,
+    "1.4": exist("configs/train.yaml", f"src/{package}", "tests", "README.md"),
+    "1.5": made("data/*/dataset.json", "python make_dataset.py"),
+    "1.6": model,
+    "1.7": profiled,
+    "1.8": requirements,
+    "1.9": coverage,
+    "1.10": continuous,
+    "1.11": lambda: tracked() and made("runs/**/tensorboard", "python train.py 'logger=[csv,tensorboard]'")(),
+    "1.12": practices,
+    "2.3": lightning,
 }
 
 
