@@ -24,14 +24,24 @@ def home(command: Path) -> Path:
     return Path.cwd() if is_installed(command) else command.parent
 
 
-def trust(package: str) -> None:
-    """Let checkpoints name the classes and functions of `package`, such as `my_models`."""
-    _trusted.add(package.partition(".")[0])
+def trust(name: str) -> None:
+    """Let checkpoints build what `name` names: docs/safety.md says what that is.
+
+    Args:
+        name: A package or a module, whose models, metrics, data and tasks may be built, but none of its other classes
+            and functions; or one of these by itself, such as `my_models.make_network`.
+    """
+    _trusted.add(name)
 
 
 def trusted() -> set[str]:
-    """Return the packages that `trust` has named."""
-    return set(_trusted)
+    """Return the packages, one of which has been named to `trust` itself or holds what was named."""
+    return {name.partition(".")[0] for name in _trusted}
+
+
+def trusted_names() -> frozenset[str]:
+    """Return the names of packages, modules, classes and functions, as they were given to `trust`."""
+    return frozenset(_trusted)
 
 
 def own_packages(folder: Path) -> list[str]:

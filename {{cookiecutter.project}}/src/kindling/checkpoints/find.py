@@ -58,13 +58,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """
     from .io import is_whole, read  # here, as --help does without torch
 
-    steps, files = {}, list(folder.glob("checkpoints/*.ckpt"))
+    steps, files = {}, [path for path in folder.glob("checkpoints/*.ckpt") if path.is_file()]  # and no pipe
     for path in files:
         if path.exists() and not path.is_file():  # a pipe, from which one reads for ever
             print(f"{short(path)} is no file and is left aside", file=sys.stderr)
             continue
         try:
-            steps[path] = read(path, mmap=True)["global_step"]
+            steps[path] = read(path, mmap=True, whole=False)["global_step"]
         except UsageError:
             print(f"{short(path)} is damaged and is left aside", file=sys.stderr)
     for path in sorted(steps, key=lambda path: (steps[path], path.name == "last.ckpt"), reverse=True):

@@ -1,8 +1,9 @@
 """How checkpoints reach the disk and come back: whole or not at all, and as plain data."""
 
 import os
-import pickle
 import re
+import struct
+import zlib
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from ..errors import UsageError, short
 from ..files import new_file
 from .config import plain_hparams
+from .form import checked
 from .moved import upgrade
 from .parts import OPTIONAL, choose
 
@@ -72,27 +74,29 @@ class CheckpointIO(TorchCheckpointIO):
         checkpoint.update(chosen)
 
 
-def read(path: str | Path, mmap: bool = False, option: str = "checkpoint") -> dict[str, Any]:
+def read(path: str | Path, mmap: bool = False, option: str = "checkpoint", whole: bool = True) -> dict[str, Any]:
     """Return the content of the checkpoint at `path`, on the CPU and under today's names.
 
     Args:
         path: A file.
-        mmap: Read tensors when they are used, without checking that the file is not damaged.
+        mmap: Read tensors when they are used.
         option: Which option named the file, for messages.
+        whole: Whether every byte is checked first; it takes 0.05 s for 17 MB.
 
     Raises:
-        UsageError: The file is no whole checkpoint, or holds anything but plain data.
+        UsageError: The file is damaged, or no checkpoint, or holds anything but plain data.
     """
     name = f"{option}={path}"
+    if not Path(path).is_file():
+        raise UsageError(f"{name}: there is no such file")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # what a damaged file makes of torch's reader: of many kinds
         found = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
         reason = f"it holds a {found[1]}, and only plain data is read" if found else type(error).__name__
         raise UsageError(f"{name}: not a checkpoint that can be opened ({reason})") from None
-    if not isinstance(checkpoint, dict) or not {"global_step", "state_dict"} <= checkpoint.keys():
-        raise UsageError(f"{name}: not a checkpoint that train.py wrote: it holds weights alone")
-    if not mmap and not is_whole(path):
+    checkpoint = checked(checkpoint, name)
+    if whole and not is_whole(path):
         raise UsageError(f"{name}: the file is damaged; use another checkpoint of the run")
     return upgrade(checkpoint)
 
@@ -102,5 +106,5 @@ def is_whole(path: str | Path) -> bool:
     try:
         with ZipFile(path) as file:
             return file.testzip() is None
-    except (BadZipFile, OSError):
-        return False
+    except (BadZipFile, OSError, RuntimeError, ValueError, LookupError, EOFError, zlib.error, struct.error):
+        return False  # each of them of a byte that has changed in what describes the parts

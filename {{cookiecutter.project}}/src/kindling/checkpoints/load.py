@@ -1,6 +1,8 @@
 """From a checkpoint to what it holds: the task with its weights, and its data with their state."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from ..errors import UsageError, short
 from .config import attach, read_config
-from .io import is_whole, read
+from .io import read
 from .parts import choose, misfits
 from .trust import build
 
@@ -23,18 +25,20 @@ def load_task(path: str | Path) -> LightningModule:
         UsageError: The file is no checkpoint or damaged, or its config names what is not trusted.
     """
     checkpoint = read(path, mmap=True)
-    if not is_whole(path):
-        raise UsageError(f"checkpoint={path}: the file is damaged; use another checkpoint of the run")
-    task: LightningModule = build(_part(checkpoint, "task", path), path)
+    task: Any = build(_part(checkpoint, "task", path), path)
+    if not isinstance(task, LightningModule):
+        raise UsageError(f"checkpoint={path}: its task is a {type(task).__name__}, and no LightningModule")
     if is_overridden("configure_model", task):
         task.configure_model()
-    task.on_load_checkpoint(checkpoint)
+    with _or_damaged(path):
+        task.on_load_checkpoint(checkpoint)
     if task.strict_loading and (others := misfits(checkpoint["state_dict"], task.state_dict())):
         raise UsageError(
             f"checkpoint={path}: its {others[0]} does not fit {type(task).__name__} as it is now; "
             "use the code of that time"
         )
-    task.load_state_dict(checkpoint["state_dict"], strict=task.strict_loading)
+    with _or_damaged(path):
+        task.load_state_dict(checkpoint["state_dict"], strict=task.strict_loading)
     attach(task, read_config(checkpoint))
     return task.eval()
 
@@ -53,9 +57,15 @@ def load_data(path: str | Path, root: str | Path = ".") -> LightningDataModule:
     config = _part(checkpoint, "data", path)
     if "dir" in config:
         config = config | {"dir": str(Path(root, config["dir"]))}
-    data: LightningDataModule = build(config, path)
-    if type(data).__qualname__ in checkpoint:
-        data.load_state_dict(checkpoint[type(data).__qualname__])
+    data: Any = build(config, path)
+    if not isinstance(data, LightningDataModule):
+        raise UsageError(f"checkpoint={path}: its data are a {type(data).__name__}, and no LightningDataModule")
+    state = checkpoint.get(type(data).__qualname__)
+    if state is not None:
+        with _or_damaged(path):
+            data.load_state_dict(state)
+    elif isinstance(config.get("pretrained"), str):  # its tokenizer would be fetched in place of the one that is gone
+        raise UsageError(f"checkpoint={path}: the file is damaged: it does not hold what its data were made with")
     return data
 
 
@@ -82,10 +92,25 @@ def load_weights(task: LightningModule, data: LightningDataModule, path: Path, e
             f"or checkpoint_io.load.exclude=[state_dict.{others[0]}]"
         )
     task.load_state_dict(own | kept)
-    source = str(read_config(checkpoint).get("data", {}).get("_target_")).rpartition(".")[2]
+    source = str((read_config(checkpoint).get("data") or {}).get("_target_")).rpartition(".")[2]
     if hasattr(data, "inherit") and source in checkpoint:
-        data.inherit(checkpoint[source])
+        with _or_damaged(path):
+            data.inherit(checkpoint[source])
     log.info("Weights of %s, step %d", short(path), checkpoint["global_step"])
+
+
+@contextmanager
+def _or_damaged(path: str | Path) -> Iterator[None]:
+    """Say in one line that a part of the checkpoint is not what its own class can load."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:  # the class's own, which is kept as the cause
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UsageError(
+            f"checkpoint={path}: a part of it can't be loaded ({reason}); it is damaged, or of other code"
+        ) from error
 
 
 def _part(checkpoint: dict[str, Any], name: str, path: str | Path) -> dict[str, Any]:

@@ -60,7 +60,11 @@ def fill(loaded: Any, fresh: Any) -> Any:
 
 def misfits(loaded: dict[str, Any], own: dict[str, Any]) -> list[str]:
     """Return the names of the tensors in `loaded` that `own`, the weights of a task, does not have in this shape."""
-    return [name for name, value in loaded.items() if name not in own or own[name].shape != value.shape]
+
+    def shape(value: Any) -> Any:
+        return getattr(value, "shape", None)
+
+    return [name for name, value in loaded.items() if name not in own or shape(own[name]) != shape(value)]
 
 
 def matches(path: str, patterns: list[str]) -> bool:

@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 from ..checkpoints.moved import renamed
 from ..errors import UsageError, did_you_mean, short
 from ..overrides import RERUN, is_override, option_name, quote
-from .read import read_metrics, read_record, read_rows, read_yaml
+from .foreign import check_config
+from .read import read_choices, read_metrics, read_record, read_rows, read_yaml
 from .settings import changes
 
 log = logging.getLogger(__name__)
@@ -127,15 +128,20 @@ def _find(name: str) -> Path:
 
 def _config(file: Path, folder: Path, given: list[str]) -> dict[str, Any]:
     """Return the run's config in the form of a file in configs/, with the groups whose choice is given made anew."""
-    config: Any = renamed(OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml")))
+    from ..checkpoints.form import plain  # here, as --help does without torch
+
+    where = f"rerun={short(folder)}"
+    config: Any = renamed(plain(OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml")), where))
+    if not isinstance(config, dict) or not isinstance(config.get("paths"), dict) or "run" not in config["paths"]:
+        raise UsageError(f"{where}: its .hydra/config.yaml is damaged: it has no paths.run")
     config |= {"resume": None, "rerun": None}
     paths: Any = OmegaConf.to_container(OmegaConf.load(file.parent / "configs/paths/default.yaml"))
     if "${now:" not in str(config["paths"]["run"]):  # the folder is taken
         config["paths"]["run"] = paths["run"]
-    hydra: Any = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
-    choices = {name: str(value) for name, value in hydra.hydra.runtime.choices.items() if "/" not in name}
+    choices = {name: str(value) for name, value in read_choices(folder).items() if "/" not in name}
     groups = [group for group in given if Path(file.parent, "configs", group).is_dir()]
     config |= {group: {} for group in groups if group in config}
+    check_config(config | {"choices": choices}, where, file.parent / "configs")
     defaults = ["_self_", {"hydra": "train"}, *({group: None} for group in groups)]
     config |= {"defaults": defaults, "hydra": {"runtime": {"choices": choices}}}
     return dict(config)

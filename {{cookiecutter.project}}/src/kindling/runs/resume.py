@@ -10,6 +10,7 @@ from ..errors import UsageError, did_you_mean, short
 from ..exits import JOB
 from ..overrides import is_override, option_name, quote, value_of
 from ..project import home
+from .foreign import check_overrides
 from .read import read_overrides, read_yaml
 from .settings import FOR_ONE_START
 
@@ -40,6 +41,10 @@ def resumed(file: Path, arguments: list[str]) -> list[str]:
             if option_name(o) not in FOR_ONE_START and not option_name(o).startswith("checkpoint_io.load")
         ]
     kept = [override for override in old if option_name(override) not in {*given, "resume", "paths.run"}]
+    if built := check_overrides(kept, f"resume={name}", file.parent / "configs"):
+        print(
+            f"{file.name}: as {short(checkpoint or folder or name)} says, it builds {', '.join(built)}", file=sys.stderr
+        )
     new = [argument for argument in arguments if option_name(argument) != "resume"]
     if checkpoint and (tuned := [argument for argument in new if option_name(argument).partition(".")[0] == "tune"]):
         if name != "auto":
@@ -104,12 +109,10 @@ def _last_sign(folder: Path) -> float:
 def _overrides(folder: Path | None, checkpoint: Path | None) -> list[str]:
     if checkpoint:
         from ..checkpoints.config import read_config  # here, as --help does without torch
-        from ..checkpoints.io import is_whole, read
+        from ..checkpoints.io import read
 
         content = read(checkpoint, mmap=True, option="resume")
-        if not is_whole(checkpoint):
-            raise UsageError(f"resume={checkpoint}: the file is damaged; resume={folder or 'auto'} finds another one")
-        return list(read_config(content).get("overrides", []))
+        return list(read_config(content).get("overrides") or [])
     cut_off = folder and JOB not in os.environ and Path(folder, ".hydra").is_dir()  # a job brings all its options along
     if folder and cut_off and not isinstance(composed := _composed(folder), list):
         raise UsageError(
