@@ -9,7 +9,6 @@ import pytest
 import torch
 from commands import ROOT
 from kindling.checkpoints.find import find_checkpoint
-from kindling.checkpoints.load import load_task
 from kindling.checkpoints.predictor import Predictor
 from kindling.errors import UsageError
 
@@ -77,24 +76,6 @@ def test_best_is_the_checkpoint_with_the_best_monitored_metric(command, dataset,
     best = torch.load(tmp_path / "run/checkpoints/best.ckpt", weights_only=True)
     last = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert (best["epoch"], last["epoch"]) == (0, 3)
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "os.system",
-        "builtins.exec",
-        "kindling.checkpoints.io.pickle.loads",
-        "torch.nn.modules.module.warnings.warn",
-    ],
-)
-def test_a_checkpoint_cannot_run_what_is_not_trusted(trained, tmp_path, target: str) -> None:
-    checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
-    checkpoint["config"]["task"]["loss"] = {"_target_": target, "_args_": [f"touch {tmp_path / 'owned'}"]}
-    torch.save(checkpoint, tmp_path / "evil.ckpt")
-    with pytest.raises(UsageError, match="not trusted"):
-        load_task(tmp_path / "evil.ckpt")
-    assert not (tmp_path / "owned").exists()
 
 
 def test_find_checkpoint_knows_files_folders_and_the_newest_run(tmp_path) -> None:

@@ -60,15 +60,16 @@ def checked(checkpoint: Any, option: str) -> dict[str, Any]:
             raise UsageError(f"{option}: the file is damaged: {name} in it is not what train.py writes")
     for name in ("config", "hyper_parameters"):
         old = {"task", "data", "trainer"} <= checkpoint.get(name, {}).keys()  # once the config was kept there
-        if name == "config" and name in checkpoint or old:
+        if (name == "config" and name in checkpoint) or old:
             checkpoint = checkpoint | {name: _checked_config(plain(checkpoint[name], option), option)}
-    return checkpoint
+    return dict(checkpoint)
 
 
 def _checked_config(config: dict[str, Any], option: str) -> dict[str, Any]:
     wrong = [part for part in PARTS if not isinstance(config.get(part), dict | type(None))]
     wrong += ["overrides"] * (not _are(str)(config.get("overrides") or []))
-    wrong += ["data.dir"] * (not isinstance((config.get("data") or {}).get("dir", ""), str))
+    data = config.get("data")
+    wrong += ["data.dir"] * (isinstance(data, dict) and not isinstance(data.get("dir", ""), str))
     if wrong:
         raise UsageError(f"{option}: the config in it is damaged: {wrong[0]} is not what train.py writes")
     return config

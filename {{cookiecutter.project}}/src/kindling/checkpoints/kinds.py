@@ -10,9 +10,10 @@ from re import compile as pattern
 from types import FunctionType
 from typing import Any
 
+from lightning_fabric.plugins import ClusterEnvironment
 from pytorch_lightning import Callback, LightningDataModule
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins import CheckpointIO, ClusterEnvironment, Precision
+from pytorch_lightning.plugins import CheckpointIO, Precision
 from pytorch_lightning.profilers import Profiler
 from pytorch_lightning.strategies import Strategy
 from torch import nn
@@ -35,12 +36,11 @@ TRAINING_KINDS = (*KINDS, Callback, Logger, Strategy, Precision, CheckpointIO, C
 # Where classes of these kinds may come from, beside what `kindling.trust` names. The rest of torchmetrics loads
 # pretrained networks, which it looks for on the network or in a file that is named.
 ENGINE = tuple(f"kindling.{room}" for room in ("data", "checkpoints", "runs", "loggers", "reports", "training"))
-METRICS = ("classification", "regression", "aggregation", "collections", "retrieval", "clustering", "nominal")
-METRICS += ("segmentation", "detection", "wrappers")
-METRICS += tuple(f"image.{name}" for name in ("ssim", "psnr", "psnrb", "uqi", "ergas", "sam", "rmse_sw", "rase", "tv"))
-METRICS += tuple(f"text.{name}" for name in ("perplexity", "bleu", "cer", "wer", "chrf", "edit", "mer", "ter", "wil"))
-METRICS += ("audio.snr", "audio.sdr", "audio.pit")
-LIBRARIES = (*ENGINE, "torch.nn.modules", "torch.optim", *(f"torchmetrics.{name}" for name in METRICS))
+METRICS = """classification regression aggregation collections retrieval clustering nominal segmentation detection
+    wrappers image.ssim image.psnr image.psnrb image.uqi image.ergas image.sam image.rmse_sw image.rase image.tv
+    text.perplexity text.bleu text.cer text.wer text.chrf text.edit text.mer text.ter text.wil audio.snr audio.sdr
+    audio.pit"""
+LIBRARIES = (*ENGINE, "torch.nn.modules", "torch.optim", *(f"torchmetrics.{name}" for name in METRICS.split()))
 TRANSFORMERS = "transformers.models"
 ROOTS = ("kindling", "torch.nn", "torch.optim", "torchmetrics", "transformers")  # they name what lies in them, too
 TRAINING_LIBRARIES = (
@@ -48,12 +48,12 @@ TRAINING_LIBRARIES = (
     *("lightning_fabric.plugins", "lightning_fabric.strategies", "kindling.sweeps.pruning"),
 )
 
-ACTIVATIONS = ("relu", "gelu", "silu", "mish", "elu", "selu", "celu", "leaky_relu", "relu6", "hardtanh", "hardswish")
-ACTIVATIONS += ("tanh", "sigmoid", "logsigmoid", "softplus", "softsign", "softmax", "log_softmax", "normalize")
-LOSSES = ("cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div")
-LOSSES += ("binary_cross_entropy", "binary_cross_entropy_with_logits", "poisson_nll_loss", "gaussian_nll_loss")
-LOSSES += ("cosine_embedding_loss", "margin_ranking_loss", "triplet_margin_loss", "multi_margin_loss")
-FUNCTIONS = {f"torch.nn.functional.{name}" for name in (*ACTIVATIONS, *LOSSES)}
+ACTIVATIONS = """relu gelu silu mish elu selu celu leaky_relu relu6 hardtanh hardswish tanh sigmoid logsigmoid softplus
+    softsign softmax log_softmax normalize"""
+LOSSES = """cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy
+    binary_cross_entropy_with_logits poisson_nll_loss gaussian_nll_loss cosine_embedding_loss margin_ranking_loss
+    triplet_margin_loss multi_margin_loss"""
+FUNCTIONS = {f"torch.nn.functional.{name}" for name in f"{ACTIVATIONS} {LOSSES}".split()}
 FUNCTIONS |= {f"torch.{name}" for name in ("relu", "tanh", "sigmoid", "softmax")}
 TRAINING_FUNCTIONS = {"kindling.training.trainer.build_trainer", "kindling.build_trainer"}
 
@@ -82,7 +82,7 @@ def find(target: Any, where: str, partial: bool = False, training: bool = False)
     found = _resolve(target, where)
     if not _is_allowed(found, target, libraries, TRAINING_KINDS if training else KINDS, partial):
         refuse(target, where, f'"{target}"')
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 def refuse(target: str, where: str, name: str) -> None:
