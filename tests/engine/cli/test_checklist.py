@@ -46,7 +46,9 @@ def test_no_row_is_passed_over() -> None:
 def test_every_file_that_it_names_is_there() -> None:
     names = re.findall(r"`([\w./-]+(?:/|\.\w+))`", CHECKLIST)
     assert len(names) > 20
-    assert [name for name in names if name not in ("train.log", "reports/README.md") and not (ROOT / name).exists()] == []
+    assert [
+        name for name in names if name not in ("train.log", "reports/README.md") and not (ROOT / name).exists()
+    ] == []
 
 
 def test_a_new_project_is_told_what_to_do(project: Path) -> None:
