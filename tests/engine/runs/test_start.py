@@ -23,12 +23,15 @@ from kindling.runs.start import refuse_taken
 SHORT = ["model=bow", "data.batch_size=24", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "logger=[csv]"]
 SHORT += ["callbacks=[checkpoint]"]
 HOLD = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from kindling.runs.lock import lock_folder
 lock_folder(Path(sys.argv[1]))
-print("locked", flush=True)
-time.sleep(100)
+if os.fork():
+    print("locked", flush=True)
+    time.sleep(100)
+else:  # as a worker of a loader, which outlives a killed process for a while
+    time.sleep(15)
 """
 
 
