@@ -67,6 +67,9 @@ FOUND = [
     "compare {compare} paths.runs=3 runs=3",
     "evaluate {evaluate} trainer.limit_test_batches=0",
     "train {train} ++trainer.max_epochs={{}}",
+    "train {train} task.loss=",
+    "train {train} monitor=1e100",
+    "make_dataset {make_dataset} data.dir=0",
 ]
 
 

@@ -20,6 +20,7 @@ SIZES = ("hidden_size", "vocab_size", "embedding_size", "intermediate_size", "ke
 NEEDED = ("data", "task", "trainer")  # what train.py reads itself
 # Options without a class that says their type, of which there is one value.
 ONE_VALUE = ("resume", "init", "rerun", "account", "checkpoint", "input", "output", "inspect", "metric", "mode")
+TEXTS = ("monitor", "mode", "metric", "name_pattern")
 FILES = ("checkpoint", "inspect", "init", "input", "output")
 
 _parameters = functools.cache(parameters)
@@ -60,7 +61,9 @@ def check_value(key: str, value: Any, config: DictConfig, given: dict[str, str])
         return "1 or more"
     if (key in FILES or key.startswith("paths.")) and isinstance(value, bool | int | float):
         return f"a file or a folder; ./{value} is one of that name"
-    odd = isinstance(value, dict | list) or isinstance(default, ListConfig)
+    number = isinstance(value, bool | int | float)
+    odd = isinstance(value, dict | list) or isinstance(default, DictConfig | ListConfig)
+    odd = odd or (listed and number and _is_text(config, key))
     if listed and not odd and not (value is None and _has_value(config, key)):
         return None  # of the right type, as far as the default tells: the class need not be imported
     if parameter := _takes(parent, config, given).get(last):
@@ -152,6 +155,10 @@ def _expected_without_class(key: str, value: Any, default: Any, config: DictConf
     own = "." not in key or key.startswith("paths.")
     if value is None and own and not isinstance(default, DictConfig | ListConfig) and _has_value(config, key):
         return f"a value, such as {default}" if default is not None else "a value"
+    if isinstance(default, DictConfig) and not isinstance(value, dict | None):
+        return f"options of its own, such as {key}.{next(map(str, default), 'a')}=..."
+    if key in TEXTS and isinstance(value, bool | int | float):
+        return "text"
     if isinstance(value, dict | list) and (key in ONE_VALUE or isinstance(default, str)):
         return "one value"
     return None
@@ -162,6 +169,14 @@ def _has_value(config: DictConfig, key: str) -> bool:
     parent, _, last = key.rpartition(".")
     node = (OmegaConf.select(config, parent) if parent else config)._get_node(last)
     return node is not None and not node._is_none()
+
+
+def _is_text(config: DictConfig, key: str) -> bool:
+    """Whether an option is text by default, with interpolations maybe, or has to be given."""
+    parent, _, last = key.rpartition(".")
+    node = (OmegaConf.select(config, parent) if parent else config)._get_node(last)
+    text = None if node is None or isinstance(node, DictConfig | ListConfig) else node._value()
+    return isinstance(text, str) and text != "auto" and not re.fullmatch(r"\$\{[^{}]*\}", text)
 
 
 def _is_plain(config: DictConfig, key: str) -> bool:
