@@ -43,7 +43,8 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
         run_own_code(file)
         os.environ[ROOT] = str(home(file))
         register_resolvers()
-        typed = sys.argv[1:]
+        # Without folders, whose names may hold anything: runs/lr=0.1
+        typed = [argument for argument in sys.argv[1:] if not (positional and Path(argument).exists())]
         if positional:
             sys.argv[1:] = name_positional(sys.argv[1:], positional)
         sys.argv[1:] = sorted(sys.argv[1:], key=is_override)  # Hydra takes no flag among the overrides
