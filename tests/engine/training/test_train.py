@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -123,6 +124,10 @@ def test_early_stopping_watches_the_monitored_metric(command, dataset) -> None:
     overrides = ["optimizer=sgd", "optimizer.lr=1e-9", "callbacks.early_stopping.patience=1", "trainer.max_epochs=9"]
     result = command("train", *dataset, "model=bow", *overrides, "logger=[csv]", "monitor=val/f1")
     assert 2 <= result.err.count("epoch ") < 9
+    last = [line for line in result.err.splitlines() if line.startswith(("epoch", "Stopped"))][-1]
+    assert re.match(
+        r"Stopped early: val/f1 was not better than 0\.\d+ for 1 validation; callbacks.early_stopping", last
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,9 +157,13 @@ def test_options_of_the_trainer_work(command, dataset, overrides: list[str]) -> 
 )
 def test_a_profiler_reports_into_the_run(command, dataset, tmp_path, profiler: str, row: str) -> None:
     overrides = ["model=bow", "debug=fast", f"trainer.profiler={profiler}", f"paths.run={tmp_path / 'run'}"]
-    command("train", *dataset, "logger=[csv]", *overrides)
+    result = command("train", *dataset, "logger=[csv]", *overrides)
     (report,) = (tmp_path / "run").glob("fit-profile*.txt")
     assert row in report.read_text()
+    assert f"Profile:    {report}" in result.out
+    if profiler == "simple":
+        assert re.search(r"Classification.optimizer_step +2 +[\d.]+ +[\d.]+", result.out)
+        assert not re.search(r"[{\[]", result.out.partition("Profile:")[0])
 
 
 def test_regression_follows_from_the_task_alone(command, data_of, tmp_path) -> None:

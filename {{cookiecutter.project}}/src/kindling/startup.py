@@ -35,6 +35,7 @@ LOGGERS = {
     "pytorch_lightning": logging.WARNING,  # which devices there are, where weights come from: the commands say it
     "lightning_fabric": logging.WARNING,
     "pytorch_lightning.loggers.mlflow": logging.ERROR,  # "Experiment not found", before it makes one
+    "torch._subclasses.fake_tensor": logging.WARNING,  # what it has cached, at the end of a process that ends early
     "matplotlib": logging.ERROR,  # that it makes a list of the fonts, at its first use
     "mlflow": logging.WARNING,  # that it makes a database
     "alembic": logging.WARNING,  # each of its plugins
@@ -58,6 +59,7 @@ WARNINGS = (
 def switch_on() -> None:
     """Set what makes a command start fast, before it imports torch and reads its configuration."""
     before_import("torch")
+    quiet("torch._subclasses.fake_tensor")
     gc.set_threshold(*GARBAGE)
     import yaml
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,9 @@ from .resume import describe_position
 from .settings import changes
 
 log = logging.getLogger(__name__)
+
+MOST_ACTIONS, LONGEST_ACTION = 12, 34  # of a profile, on the screen
+DETAILS = re.compile(r"^\[[^]]*\]|\{.*\}|\[.*\]")  # in the name of an action
 
 
 @rank_zero_only
@@ -128,3 +132,17 @@ def write_metrics(metrics: dict[str, float], path: str | Path, checkpoint: str |
         page = Path(checkpoint).with_suffix(".md")
         if page.is_file() and page.stat().st_mtime >= Path(checkpoint).stat().st_mtime:
             print(f"Report:     {short(page)}")
+
+
+@rank_zero_only
+def show_profile(folder: str | Path) -> None:
+    """Print what took most of the time, if a simple profiler has reported into the run's folder."""
+    for report in sorted(Path(folder).glob("fit-profile*.txt")):
+        lines = report.read_text(encoding="utf-8").splitlines()
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+        rows = [[row[0], row[2], row[3], row[4]] for row in cells if len(row) == 5 and row[0] != "Total"]
+        if rows:
+            # "[Callback]BestCheckpoint{'monitor': ...}[best].on_train_end"
+            names = [[DETAILS.sub("", name)[-LONGEST_ACTION:], *numbers] for name, *numbers in rows]
+            print_table(names[: 1 + MOST_ACTIONS])
+        print(f"Profile:    {short(report)}")

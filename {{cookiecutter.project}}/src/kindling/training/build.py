@@ -14,7 +14,7 @@ from ..checkpoints.config import attach, config_of
 from ..checkpoints.find import find_checkpoint
 from ..checkpoints.load import load_data, load_task, load_weights
 from ..errors import UsageError
-from ..runs.console import describe, describe_resumed, write_metrics
+from ..runs.console import describe, describe_resumed, show_profile, write_metrics
 from ..runs.metrics import is_metric
 from ..runs.rerun import describe_rerun
 from . import preflight
@@ -75,6 +75,7 @@ def evaluate_best(trainer: Trainer, task: LightningModule, data: LightningDataMo
     If training ended before the first validation, the weights as they are become the checkpoint. Without a checkpoint
     callback (`trainer.enable_checkpointing=false`) they are evaluated.
     """
+    show_profile(trainer.default_root_dir)
     callback, path = trainer.checkpoint_callback, None
     if isinstance(callback, ModelCheckpoint):
         path = callback.best_model_path

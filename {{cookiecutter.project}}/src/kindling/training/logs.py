@@ -1,5 +1,6 @@
 """What `self.log` has gathered of an epoch: added to at little cost, and carried through a checkpoint."""
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -7,7 +8,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from ..digits import counted, metric
 from .position import is_amid_epoch
+
+log = logging.getLogger(__name__)
 
 LOSS = "train/loss"  # as a task calls it
 
@@ -83,6 +87,15 @@ class Logs(Callback):
                 setattr(metric, name, _combine(metric, name, before))
             metric._computed = None
         self._restored = {}
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for callback in trainer.early_stopping_callbacks if trainer.is_global_zero and trainer.should_stop else ():
+            if callback.wait_count >= callback.patience:
+                waited = counted(callback.patience, "validation")
+                best = f"{callback.monitor} was not better than {metric(float(callback.best_score))} for {waited}"
+                log.info("Stopped early: %s; callbacks.early_stopping.patience=<more> waits longer", best)
+            elif callback.stopping_reason_message:
+                log.info("Stopped early: %s", callback.stopping_reason_message)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # No batch was left: Lightning takes the end of an epoch for a place amid it where steps end training.
