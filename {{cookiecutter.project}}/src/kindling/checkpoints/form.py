@@ -11,6 +11,7 @@ DEEPEST = 50
 PLAIN = (str, int, float, bool, type(None))
 VERSION = re.compile(r"\d+(\.\d+)+\S{0,40}")
 PARTS = ("task", "data", "trainer", "model", "optimizer", "scheduler", "callbacks", "logger", "paths", "checkpoint_io")
+NUMBERS = ("max_epochs", "max_steps", "accumulate_grad_batches")  # of the trainer
 
 Test = Callable[[Any], bool]
 
@@ -68,7 +69,11 @@ def checked(checkpoint: Any, option: str) -> dict[str, Any]:
 def _checked_config(config: dict[str, Any], option: str) -> dict[str, Any]:
     wrong = [part for part in PARTS if not isinstance(config.get(part), dict | type(None))]
     wrong += ["overrides"] * (not _are(str)(config.get("overrides") or []))
-    data = config.get("data")
+    built = [part for part in ("task", "data", "trainer") if part in config]
+    wrong += [part for part in built if not isinstance((config[part] or {}).get("_target_"), str)] if not wrong else []
+    trainer, data = config.get("trainer"), config.get("data")
+    for name in NUMBERS if isinstance(trainer, dict) else ():
+        wrong += [f"trainer.{name}"] * (not isinstance(trainer.get(name), int | float | None))
     wrong += ["data.dir"] * (isinstance(data, dict) and not isinstance(data.get("dir", ""), str))
     if wrong:
         raise UsageError(f"{option}: the config in it is damaged: {wrong[0]} is not what train.py writes")

@@ -37,7 +37,9 @@ class CheckpointIO(TorchCheckpointIO):
         self.load = load or {}
         for name, choice in (("save", self.save), ("load", self.load)):
             if choice.get("include") is not None and choice.get("exclude"):
-                raise UsageError(f"checkpoint_io.{name}: include says all that is wanted; leave exclude out, or include")
+                raise UsageError(
+                    f"checkpoint_io.{name}: include says all that is wanted; leave exclude out, or include"
+                )
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write to a temporary file and rename it when all of it is on the disk: a crash leaves the old file whole.

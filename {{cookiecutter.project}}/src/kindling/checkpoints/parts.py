@@ -15,7 +15,15 @@ ALWAYS = (
 )
 
 # What a checkpoint may do without. The rest is little, and evaluate.py, predict.py, inspect= and init= ask for it.
-OPTIONAL = ("state_dict", "callbacks", "loops", "optimizer_states", "lr_schedulers", "epoch_logs", "current_model_state")
+OPTIONAL = (
+    "state_dict",
+    "callbacks",
+    "loops",
+    "optimizer_states",
+    "lr_schedulers",
+    "epoch_logs",
+    "current_model_state",
+)
 
 
 def choose(checkpoint: dict[str, Any], choice: dict[str, Any], option: str) -> dict[str, Any]:

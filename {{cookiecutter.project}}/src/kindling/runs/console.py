@@ -76,13 +76,14 @@ def inspect(name: str, runs: str | Path) -> dict[str, Any]:
     if "resume" not in checkpoint:
         raise UsageError(f"inspect={path}: it holds no more than weights")
     config, resume = read_config(checkpoint), checkpoint["resume"]
-    if not config:
+    if not {"trainer", "data"} <= config.keys():
         raise UsageError(f"inspect={path}: it does not say how its run was configured, as train.py's do")
     trainer, data = config["trainer"], config["data"]
     md5 = checkpoint.get(data["_target_"].rpartition(".")[2], {}).get("md5")
     source = data.get("dir", data["_target_"])
-    per_epoch = -(-resume["batches"][1] // trainer["accumulate_grad_batches"])
-    steps = trainer["max_steps"] if trainer["max_steps"] > 0 else (trainer["max_epochs"] or math.inf) * per_epoch
+    per_epoch = -(-resume["batches"][1] // (trainer.get("accumulate_grad_batches") or 1))
+    steps, epochs = trainer.get("max_steps") or -1, trainer.get("max_epochs") or math.inf
+    steps = steps if steps > 0 else epochs * per_epoch
     left = f"{max(0, steps - checkpoint['global_step'])} of {steps} steps"
     interrupted = checkpoint.get("interrupted")
     facts = {"checkpoint": short(path), "data": str(source), "md5": md5, "steps": steps, **_facts(path, checkpoint)}
@@ -102,14 +103,14 @@ def inspect(name: str, runs: str | Path) -> dict[str, Any]:
 
 def _facts(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
     """Return what a checkpoint of a training tells, as plain data; docs/commands.md describes each field."""
-    groups = [group for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]]
+    groups = [group for state in checkpoint.get("optimizer_states", []) for group in state.get("param_groups", [])]
     interrupted, resume = checkpoint.get("interrupted"), checkpoint["resume"]
     return {
         "saved": datetime.fromtimestamp(path.stat().st_mtime).astimezone().isoformat(timespec="seconds"),
         "epoch": resume["epochs"],
         "step": checkpoint["global_step"],
         "interrupted": dict(interrupted) if interrupted else None,
-        "learning_rates": [float(group["lr"]) for group in groups],
+        "learning_rates": [float(group["lr"]) for group in groups if "lr" in group],
         "parameters": sum(value.numel() for value in checkpoint["state_dict"].values()),
         "metrics": {name: float(value) for name, value in sorted(resume["metrics"].items()) if is_metric(name)},
     }

@@ -61,7 +61,7 @@ def load(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Trainer
         raise UsageError("trainer.limit_test_batches=0: nothing would be tested; 1.0 tests everything")
     path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
     task = load_task(path)
-    trainer = instantiate(cfg.trainer, precision=config_of(task)["trainer"]["precision"])
+    trainer = instantiate(cfg.trainer, precision=(config_of(task).get("trainer") or {}).get("precision"))
     if cfg.report:
         from ..reports.report import Report  # here, as an evaluation without one needs no pictures
 
