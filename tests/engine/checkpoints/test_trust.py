@@ -403,7 +403,8 @@ def test_options_that_runs_have_are_taken() -> None:
         "~callbacks.report",
         "seed=3",
     ]
-    options += ["data.dir='${paths.data}/${stem:${data.path}}'", "name_pattern='{model}-{optimizer.lr}'", "logger=[csv]"]
+    options += ["data.dir='${paths.data}/${stem:${data.path}}'", "name_pattern='{model}-{optimizer.lr}'"]
+    options += ["logger=[csv]"]
     options += ["+trainer.max_time='00:01:00'", "model.pretrained=null", "optimizer=sgd", "+task.loss.weight=[1,2]"]
     options += ["name=${hydra:runtime.choices.model}-x", "experiment=null", "task.loss._target_=torch.nn.NLLLoss"]
     options += ["+callbacks.t={_target_: pytorch_lightning.callbacks.Timer, duration: '00:01:00'}"]

@@ -112,8 +112,8 @@ def begin_job() -> None:
     """Free the memory that an earlier job of this process has left, before the next one needs it.
 
     Networks and trainers lie in cycles, which Python finds late, with `GARBAGE`: five jobs of a BERT of 512 x 4 took
-    1,246 MB, and 760 MB with this, in the same CPU time. What was imported before the first job is never garbage, and is
-    set aside.
+    1,246 MB, and 760 MB with this, in the same CPU time. What was imported before the first job is never garbage, and
+    is set aside.
     """
     if gc.get_freeze_count() == 0:
         gc.freeze()

@@ -17,8 +17,9 @@ from .position import current_batch, repeat_step
 class Finite(Callback):
     """End training at a loss that is NaN or infinite, before a checkpoint holds what it does to the weights.
 
-    The loss is looked at before its backward pass: on a CPU in every step, which takes a third of a microsecond; on a device
-    that has to be waited for when metrics are logged, before a validation, and before a checkpoint is written.
+    The loss is looked at before its backward pass: on a CPU in every step, which takes a third of a microsecond;
+    on a device that has to be waited for when metrics are logged, before a validation, and before a checkpoint is
+    written.
     """
 
     def __init__(self) -> None:

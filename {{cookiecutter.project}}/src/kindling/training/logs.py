@@ -82,10 +82,10 @@ class Logs(Callback):
             _log_step(trainer, outputs)
         if not self._restored:
             return
-        for key, metric in _means(trainer).items():  # which the first batch after the checkpoint has registered
+        for key, mean in _means(trainer).items():  # which the first batch after the checkpoint has registered
             for name, before in self._restored.get(key, {}).get("state", {}).items():
-                setattr(metric, name, _combine(metric, name, before))
-            metric._computed = None
+                setattr(mean, name, _combine(mean, name, before))
+            mean._computed = None
         self._restored = {}
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -23,8 +23,8 @@ class Module(LightningModule):
 
     Args:
         optimizer: Maps parameters to an optimizer.
-        scheduler: Lightning's scheduler configuration, in which `scheduler` maps the optimizer to a scheduler; one whose
-            signature has `total_steps` is given the number of its steps.
+        scheduler: Lightning's scheduler configuration, in which `scheduler` maps the optimizer to a scheduler;
+            one whose signature has `total_steps` is given the number of its steps.
         compiled: Whether `torch.compile` translates `self.model` for training.
     """
 
