@@ -1,6 +1,7 @@
 """The configuration that travels in a checkpoint: which module carries it, and where in the file it lies."""
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,22 @@ def config_of(task: Module) -> Config:
     return config
 
 
+def portable(config: Config) -> Config:
+    """Return a resolved configuration with the paths inside the project relative to its folder, as in `./data/reviews`.
+
+    A project that moves finds its datasets again. A relative `data.dir` was relative to the folder of the caller. The
+    folder of the run stays as it is.
+    """
+    paths = config["paths"]
+    root, output = paths["root"], paths["output"]
+    moved: Config = _relative(config, root, output)
+    moved["paths"] = _relative(paths, root) | {"output": output}
+    data = config["data"]
+    if isinstance(data.get("dir"), str) and data["dir"] and os.path.isabs(root):
+        moved["data"]["dir"] = _relative(os.path.abspath(data["dir"]), root)
+    return moved
+
+
 def read_config(checkpoint: dict[str, Any]) -> Config:
     """Return the configuration in a checkpoint; an empty one if its objects were built by hand."""
     config: Config = checkpoint.get(KEY, {})
@@ -65,6 +82,18 @@ def _is_plain(value: Any) -> bool:
     if type(value) in (list, tuple, set):
         return all(map(_is_plain, value))
     return type(value) in PLAIN or type(value) is bool
+
+
+def _relative(value: Any, root: str, kept: str | None = None) -> Any:
+    """Return the value with the paths in the folder `root` relative to it, save those in the folder `kept`."""
+    if isinstance(value, dict):
+        return {name: _relative(item, root, kept) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_relative(item, root, kept) for item in value]
+    inside = isinstance(value, str) and f"{value}{os.sep}".startswith(root.rstrip(os.sep) + os.sep)
+    if not inside or (kept and f"{value}{os.sep}".startswith(kept + os.sep)):
+        return value
+    return "." + value[len(root.rstrip(os.sep)) :]
 
 
 def _with_architecture(config: Config, model: Any) -> Config:

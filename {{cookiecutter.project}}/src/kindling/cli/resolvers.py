@@ -1,5 +1,6 @@
 """What the YAML files in configs/ can ask, as `${num_classes:folder}`, `${stem:path}` or `${name_of:pattern}`."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,8 @@ from omegaconf import OmegaConf
 
 from ..errors import UsageError, short
 from ..runs.name import name_of
+
+LONGEST = 120  # bytes of a folder's name, which an unfinished one beside it adds a machine's name to
 
 
 def num_classes(folder: str, names: Sequence[str] | None = None) -> int:
@@ -28,12 +31,21 @@ def num_classes(folder: str, names: Sequence[str] | None = None) -> int:
 
 def stem(path: str) -> str:
     """Return the name of a file without folder and suffix."""
-    return slug(Path(path).stem)
+    return slug(Path(str(path)).stem)
 
 
 def slug(name: str) -> str:
-    """Return `name` with everything but letters, digits, dots and underscores turned into hyphens."""
-    return re.sub(r"[^\w.]+", "-", name).strip("-")
+    """Return `name` as the name of a folder: all but letters, digits, dots and underscores turned into hyphens.
+
+    A name of dots alone would be another folder: it becomes `unnamed`. One that is too long for a file system is cut.
+    """
+    found = re.sub(r"[^\w.]+", "-", str(name)).strip("-")
+    if not found.strip("."):
+        return "unnamed"
+    if len(found.encode()) > LONGEST:
+        digest = hashlib.sha256(found.encode()).hexdigest()[:8]
+        return f"{found.encode()[:LONGEST].decode(errors='ignore')}-{digest}"
+    return found
 
 
 def register_resolvers() -> None:

@@ -1,7 +1,6 @@
 """What all data have in common: three splits, plans of steps, and loaders of their batches."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch.utils.data import DataLoader
 from ..errors import UsageError, short
 from ..seeding import seeded
 from .batch import Batch, Inputs, Step, Target, move, shapes_of, zeros
+from .folder import named
 from .loader import Loader, Split, as_it_is
 from .readers import Row
 from .sampler import BucketSampler, Plan
@@ -62,7 +62,7 @@ class DataModule(LightningDataModule):
             raise UsageError(f"{wrong[0]}: expected 1 or more")
         if num_workers < 0:
             raise UsageError(f"data.num_workers={num_workers}: expected 0 or more")
-        self.dir = Path(dir)
+        self.dir = named(dir)
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.folds = folds

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from ..errors import UsageError, short
 from ..files import new_file, new_folder
 from . import splits
+from .folder import STATED, carry_over, check_replaceable
 from .progress import show_progress
 from .readers import Row, open_parquet
 from .values import is_list, is_text, to_arrow
@@ -36,35 +37,47 @@ def make(
     The dataset appears in one rename: a build that was killed leaves a hidden folder behind, never half a dataset.
 
     Args:
-        folder: Where the dataset goes; what stood there is replaced.
+        folder: Where the dataset goes; a dataset that stood there is replaced.
         samples: In a fixed order.
         schema: Their columns; one called `split` says which split a sample belongs to.
         settings: What the dataset was made from.
         targets: Columns with what is to be predicted. Texts among them are names of classes.
 
     Raises:
-        UsageError: A split would be empty, or there is one class only.
+        UsageError: Something else lies in the folder, a split would be empty, or there is one class only.
     """
+    check_replaceable(folder)
+    folder = folder.resolve()  # what a link leads to is replaced, not the link
+    had_parent = folder.parent.exists()
     try:
         with new_folder(folder, mark="dataset.json") as new:
-            return SampleWriter(new, schema, targets).write(samples, settings)
+            found = SampleWriter(new, schema, targets).write(samples, settings)
+            check_replaceable(folder)  # again: it may have taken hours
+            carry_over(folder, new)
+            return found
     finally:
-        with suppress(OSError):  # a first dataset that failed leaves no empty data/
-            folder.parent.rmdir()
+        if not had_parent:
+            with suppress(OSError):  # a first dataset that failed leaves no empty data/
+                folder.parent.rmdir()
 
 
 def facts(folder: str | Path) -> dict[str, Any]:
     """Return what `make` found out about the dataset in `folder`.
 
     Raises:
-        UsageError: No dataset was made there.
+        UsageError: No dataset was made there, or what says so is damaged.
     """
+    remedy = "run make_dataset.py with the same data options first"
     try:
         found: dict[str, Any] = json.loads(Path(folder, "dataset.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            f"{short(folder)}: this dataset was not made yet; run make_dataset.py with the same data options first"
-        ) from None
+        if not found.keys() >= STATED:
+            raise ValueError("another program's")
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{short(folder)}: this dataset was not made yet; {remedy}") from None
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{short(folder)}/dataset.json is damaged ({error}); move it away, and {remedy}") from None
+    except OSError as error:  # a name that is too long
+        raise UsageError(f"data.dir={str(folder)[:80]}: {error.strerror}") from None
     return found
 
 

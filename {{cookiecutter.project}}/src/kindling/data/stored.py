@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..files import new_folder
 from . import splits, store
 from .batch import Inputs, Target
 from .columns import Column, Types, is_ragged, open_columns, pad, write_columns
+from .folder import check_replaceable
 from .module import DataModule
 from .readers import Row
 from .store import HASH, SPLIT
@@ -105,11 +107,12 @@ class StoredData(DataModule):
 
     def make(self) -> dict[str, Any]:
         settings = self.settings() | {"source": type(self).__name__, "fingerprint": self.fingerprint()}
-        if Path(self.dir, "dataset.json").exists():
+        if os.path.exists(self.dir / "dataset.json"):  # a name that is too long does not
             facts = store.facts(self.dir)
             if facts["format"] == store.FORMAT and EARLIER | facts["settings"] == EARLIER | settings:
                 log.info("%s is up to date", short(self.dir))
                 return store.add_md5(self.dir, facts)
+        check_replaceable(self.dir)
         log.info("Making %s", short(self.dir))
         facts = store.make(self.dir, self._checked(), self.schema, settings, self.target_columns)
         for pair, count in facts.get("shared", {}).items():

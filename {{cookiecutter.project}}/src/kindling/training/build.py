@@ -10,7 +10,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer, see
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from ..checkpoints.config import attach, config_of
+from ..checkpoints.config import attach, config_of, portable
 from ..checkpoints.find import find_checkpoint
 from ..checkpoints.load import load_data, load_task, load_weights
 from ..errors import UsageError
@@ -40,9 +40,9 @@ def build(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Traine
     preflight.check(task, data, trainer, cfg.monitor)
     describe(task, data, trainer, cfg.paths.output)
 
-    # The config travels in the checkpoint, so evaluate and predict need nothing else. Paths in it are relative.
-    portable = OmegaConf.merge(cfg, {"paths": {"root": "."}})
-    config: Any = OmegaConf.to_container(portable, resolve=True)
+    # The config travels in the checkpoint, so evaluate and predict need nothing else.
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    config = portable(resolved)
     attach(task, config)
     if cfg.resume:
         describe_resumed(cfg.resume, config)
