@@ -1,11 +1,10 @@
 """Read rows of CSV, JSON lines, Parquet and plain text, one at a time and with their place in the file."""
 
-import codecs
 import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,19 +12,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import UsageError, did_you_mean
+from .content import check_content, check_encoding, find_delimiter
 
 Row = dict[str, Any]
 FORMATS = (".csv", ".jsonl", ".parquet", ".txt")
 
 
-def read_rows(path: str | Path) -> Iterator[tuple[str, Row | None, str]]:
+def read_rows(
+    path: str | Path, delimiter: str | None = None, columns: Sequence[str] = ()
+) -> Iterator[tuple[str, Row | None, str]]:
     """Yield (place, row, problem) for each row; a row that can't be read is None and `problem` says why.
 
     Args:
         path: A .csv with a header, .jsonl, .parquet or .txt file; "-" reads plain lines from the standard input.
+        delimiter: What separates the columns of a .csv file; without it that is found.
+        columns: Those that are needed; others of a .parquet file are not read.
 
     Raises:
-        UsageError: The file is missing, of another kind, or not encoded in UTF-8.
+        UsageError: The file is missing, damaged, of another kind, or not encoded in UTF-8.
     """
     if str(path) == "-":
         yield from _standard_input()
@@ -34,17 +38,19 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Row | None, str]]:
     if not path.is_file():
         nearby = [other.name for other in path.parent.glob("*") if other.suffix.lower() in FORMATS]
         raise UsageError(f"{path}: no such file{did_you_mean(path.name, nearby)}")
-    if path.suffix.lower() == ".parquet":
-        yield from _parquet(path)
+    kind = path.suffix.lower()
+    if kind not in FORMATS:
+        raise UsageError(f"{path}: can't read {kind or 'a file without a suffix'}; use one of {', '.join(FORMATS)}")
+    check_content(path)
+    if kind == ".parquet":
+        yield from _parquet(path, columns)
         return
-    readers = {".csv": _csv, ".jsonl": _jsonl, ".txt": _lines}
-    if path.suffix.lower() not in readers:
-        raise UsageError(
-            f"{path}: can't read {path.suffix.lower() or 'a file without a suffix'}; use one of {', '.join(FORMATS)}"
-        )
-    _check_encoding(path)
+    check_encoding(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from readers[path.suffix.lower()](file, path.name)
+        if kind == ".csv":
+            yield from _csv(file, path.name, delimiter or find_delimiter(path))
+        else:
+            yield from (_jsonl if kind == ".jsonl" else _lines)(file, path.name)
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -72,9 +78,11 @@ def check_columns(rows: Iterator[tuple[str, Row | None, str]], *columns: str) ->
         yield place, row, problem
 
 
-def _csv(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:
+def _csv(file: TextIO, name: str, delimiter: str) -> Iterator[tuple[str, Row | None, str]]:
     csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(file, strict=True)  # else a quote that is never closed swallows the rest of the file
+    reader = csv.reader(
+        file, delimiter=delimiter, strict=True
+    )  # else a quote that is never closed swallows the rest of the file
     header = next(reader, None)
     if header is None:
         raise UsageError(f"{name}: the file is empty; its first line has to name the columns")
@@ -107,7 +115,7 @@ def _jsonl(file: TextIO, name: str) -> Iterator[tuple[str, Row | None, str]]:
             row = json.loads(line)
             if "\\u" in line:  # half of a surrogate pair is no text: nothing can write it again
                 json.dumps(row, ensure_ascii=False).encode()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield place, None, f"not JSON ({error})"
             continue
         yield (place, row, "") if isinstance(row, dict) else (place, None, "not a JSON object")
@@ -127,36 +135,30 @@ def _standard_input() -> Iterator[tuple[str, Row | None, str]]:
             yield place, None, f"not UTF-8 ({error})"
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Row | None, str]]:
+def _parquet(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, Row | None, str]]:
     try:
         file = open_parquet(path)
-    except pa.ArrowInvalid as error:
-        raise UsageError(f"{path}: not a Parquet file ({error})") from None
+    except PermissionError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UsageError(f"{path}: not a Parquet file ({_in_one_line(error)})") from None
     number = 0
     with file:
-        for batch in file.iter_batches(1_000):
-            for row in batch.to_pylist():
+        chosen = list(columns) if columns and set(columns) <= set(file.schema_arrow.names) else None
+        batches = file.iter_batches(1_000, columns=chosen)
+        while True:
+            try:
+                batch = next(batches, None)
+                rows = [] if batch is None else batch.to_pylist()
+            # What is no UTF-8, a date out of Python's range, an unknown time zone, a page that is cut off
+            except (pa.ArrowException, OSError, ValueError, OverflowError, KeyError) as error:
+                raise UsageError(f"{path}: damaged in or after row {number + 1} ({_in_one_line(error)})") from None
+            if batch is None:
+                return
+            for row in rows:
                 number += 1
                 yield f"{path.name}, row {number}", row, ""
 
 
-def _check_encoding(path: Path) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 16):
-                decoder.decode(block)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise UsageError(_first_bad_byte(path)) from None
-
-
-def _first_bad_byte(path: Path) -> str:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                byte = f"byte 0x{line[error.start]:02x} is not UTF-8"
-                return f"{path}, line {number}: {byte}; save the file in UTF-8 (iconv -t utf-8)"
-    raise AssertionError(f"{path} changed meanwhile")
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

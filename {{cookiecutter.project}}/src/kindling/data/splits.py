@@ -65,6 +65,17 @@ def own_splits(hashes: np.ndarray, names: np.ndarray, folds: int | None, fold: i
     return {name: rows.astype(row_type(len(hashes))) for name, rows in found.items()}
 
 
+def check_name(split: object) -> str:
+    """Return the name of a split.
+
+    Raises:
+        ValueError: It is none of `NAMES`.
+    """
+    if split not in NAMES:
+        raise ValueError(f"the split {split!r} is none of {', '.join(NAMES)}")
+    return str(split)
+
+
 def count_shared(hashes: np.ndarray, splits: Splits) -> dict[str, int]:
     """Return how many keys two splits have in common, by their names, where there are any."""
     keys = {name: np.unique(hashes[rows]) for name, rows in splits.items()}

@@ -30,7 +30,12 @@ Samples = Iterable[tuple[Row, bytes]]  # a sample, as its schema says, and what 
 
 
 def make(
-    folder: Path, samples: Samples, schema: pa.Schema, settings: dict[str, Any], targets: tuple[str, ...] = ()
+    folder: Path,
+    samples: Samples,
+    schema: pa.Schema,
+    settings: dict[str, Any],
+    targets: tuple[str, ...] = (),
+    about: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write `samples` to `folder` and return the facts about them.
 
@@ -42,6 +47,7 @@ def make(
         schema: Their columns; one called `split` says which split a sample belongs to.
         settings: What the dataset was made from.
         targets: Columns with what is to be predicted. Texts among them are names of classes.
+        about: More facts.
 
     Raises:
         UsageError: Something else lies in the folder, a split would be empty, or there is one class only.
@@ -51,7 +57,7 @@ def make(
     had_parent = folder.parent.exists()
     try:
         with new_folder(folder, mark="dataset.json") as new:
-            found = SampleWriter(new, schema, targets).write(samples, settings)
+            found = SampleWriter(new, schema, targets).write(samples, settings, about or {})
             check_replaceable(folder)  # again: it may have taken hours
             carry_over(folder, new)
             return found
@@ -144,7 +150,7 @@ class SampleWriter:
         if len(self.named) > 1:
             raise TypeError(f"{' and '.join(self.named)}: only one column can hold names of classes; use numbers")
 
-    def write(self, samples: Samples, settings: dict[str, Any]) -> dict[str, Any]:
+    def write(self, samples: Samples, settings: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
         """Write all samples, and return the facts about them."""
         schema = self.schema.append(pa.field(HASH, pa.uint64()))
         plain = [name for name in self.targets if not is_list(schema.field(name).type)]
@@ -161,6 +167,7 @@ class SampleWriter:
         facts = {
             "format": FORMAT,
             "settings": settings,
+            **about,
             "hash": self.content.hexdigest(),
             "md5": hash_file(self.folder / "samples.parquet", "md5"),
             "num_samples": sum(map(len, self.hashes)),

@@ -18,6 +18,7 @@ from ..files import new_folder
 from . import splits, store
 from .batch import Inputs, Target
 from .columns import Column, Types, is_ragged, open_columns, pad, write_columns
+from .faults import Faults, doubts
 from .folder import check_replaceable
 from .module import DataModule
 from .readers import Row
@@ -27,7 +28,7 @@ from .values import canonical, convert, is_list, is_text, number_type
 log = logging.getLogger(__name__)
 
 IGNORED = -100  # class behind the end of a list of targets, which torch's losses leave out
-EARLIER = {"splits": "hash"}  # settings that datasets of earlier versions do not state
+EARLIER = {"splits": "hash", "bad_rows": "refuse"}  # settings that datasets of earlier versions do not state
 
 
 class StoredData(DataModule):
@@ -42,6 +43,7 @@ class StoredData(DataModule):
 
     schema: pa.Schema
     padding: float = 0  # of inputs that are lists of any size
+    bad_rows = "refuse"  # or "skip"
 
     @property
     def stored_columns(self) -> tuple[str, ...]:
@@ -69,6 +71,10 @@ class StoredData(DataModule):
     def fingerprint(self) -> str:
         """Return a value that changes when the source of the samples changes."""
         return ""
+
+    def about(self) -> dict[str, Any]:
+        """Return more facts about the source, on which the samples do not depend."""
+        return {}
 
     def split_key(self, sample: Row) -> bytes:
         """Return what decides a sample's split: samples of the same key share one. By default that is all inputs."""
@@ -106,19 +112,19 @@ class StoredData(DataModule):
         return self.to_inputs(values)
 
     def make(self) -> dict[str, Any]:
-        settings = self.settings() | {"source": type(self).__name__, "fingerprint": self.fingerprint()}
-        if os.path.exists(self.dir / "dataset.json"):  # a name that is too long does not
+        origin = {"source": type(self).__name__, "fingerprint": self.fingerprint(), "bad_rows": self.bad_rows}
+        settings = self.settings() | origin
+        # os.path says of a name that is too long that it is not there
+        if all(os.path.exists(self.dir / name) for name in ("dataset.json", "samples.parquet")):
             facts = store.facts(self.dir)
             if facts["format"] == store.FORMAT and EARLIER | facts["settings"] == EARLIER | settings:
                 log.info("%s is up to date", short(self.dir))
                 return store.add_md5(self.dir, facts)
         check_replaceable(self.dir)
         log.info("Making %s", short(self.dir))
-        facts = store.make(self.dir, self._checked(), self.schema, settings, self.target_columns)
-        for pair, count in facts.get("shared", {}).items():
-            log.warning(
-                "%s: %d samples are in %s; data.splits=hash would keep them apart", short(self.dir), count, pair
-            )
+        facts = store.make(self.dir, self._checked(), self.schema, settings, self.target_columns, self.about())
+        for doubt in doubts(facts):
+            log.warning("%s: %s", short(self.dir), doubt)
         return facts
 
     def prepare_data(self) -> None:
@@ -184,17 +190,20 @@ class StoredData(DataModule):
             raise ValueError(f"the {name} {error}") from None
 
     def _checked(self) -> Iterator[tuple[Row, bytes]]:
+        self.faults = faults = Faults(self.bad_rows)
         for place, row in self.samples():
             try:
                 sample = self.convert_inputs(row)
                 sample |= {name: self._convert(name, row.get(name)) for name in self.target_columns}
+                if SPLIT in self.schema.names:
+                    sample[SPLIT] = splits.check_name(row.get(SPLIT))
             except ValueError as error:
-                raise UsageError(f"{place}: {error}; {self.remedy}") from None
-            if SPLIT in self.schema.names:
-                if row.get(SPLIT) not in splits.NAMES:
-                    raise UsageError(f"{place}: the split {row.get(SPLIT)!r} is none of {', '.join(splits.NAMES)}")
-                sample[SPLIT] = row[SPLIT]
-            yield sample, self.split_key(sample)
+                faults.add(place, str(error))
+                continue
+            faults.usable += 1
+            if not faults.refuses:  # else the rest is only counted
+                yield sample, self.split_key(sample)
+        faults.end(self.remedy)
 
     def _check_facts(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Take over what the facts say, and return them.
@@ -204,6 +213,8 @@ class StoredData(DataModule):
         """
         if facts["format"] != store.FORMAT:
             raise UsageError(f"{short(self.dir)} was made by another version of make_dataset.py; run it again")
+        if not Path(self.dir, "samples.parquet").exists():
+            raise UsageError(f"{short(self.dir)}: its samples.parquet is not there; run make_dataset.py, or dvc pull")
         made_with = EARLIER | facts["settings"]
         if changed := [name for name, value in self.settings().items() if made_with.get(name) != value]:
             name = changed[0]
@@ -217,8 +228,8 @@ class StoredData(DataModule):
         self.classes = list(facts["classes"])
         md5 = store.md5(self.dir, facts)
         if self.hash not in ("", facts["hash"]):
-            there, trained_on = md5[:8], self.md5[:8] or "unknown"
-            log.warning(f"{short(self.dir)} (MD5 {there}) is not what the checkpoint was trained on (MD5 {trained_on})")
+            told = f"(MD5 {md5[:8]}) is not what the checkpoint was trained on (MD5 {self.md5[:8] or 'unknown'})"
+            log.warning("%s %s", short(self.dir), told)
         self.hash, self.md5 = facts["hash"], md5
         return facts
 

@@ -93,7 +93,7 @@ def _number(value: Any, kind: pa.DataType) -> int | float | bool:
         raise ValueError(f"{_brief(value)}, not a number")
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"{str(value)[:40]!r} is not a number")

@@ -25,6 +25,8 @@ def check(task: LightningModule, data: LightningDataModule, trainer: Trainer, mo
             metric looks like that of another; or a process would go without samples.
     """
     _check_monitor(task, monitor)
+    if hasattr(data, "check_source"):
+        data.check_source()
     example: Any = getattr(data, "example", None)
     if example is None:
         return
