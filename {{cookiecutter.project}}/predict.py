@@ -20,10 +20,13 @@ def main(cfg: DictConfig) -> None:
     from kindling.checkpoints.find import find_checkpoint
     from kindling.checkpoints.predictor import Predictor
     from kindling.data.writers import check_output
+    from kindling.errors import UsageError
 
     check_output(cfg.output)
     predictor = Predictor(find_checkpoint(cfg.checkpoint, cfg.paths.runs))
-    counts = predictor.predict_file(cfg.input, cfg.output, cfg.column, cfg.batch_size)
+    counts = predictor.predict_file(cfg.input, cfg.output, cfg.column, cfg.batch_size, cfg.delimiter)
+    if counts.total() and not counts[True]:
+        raise UsageError(f"input={cfg.input}: none of its {counts.total()} rows got a prediction; each has its error")
     print(f"{counts.total()} rows, {counts[False]} of them without a prediction: {cfg.output}", file=sys.stderr)
 
 

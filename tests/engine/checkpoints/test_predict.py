@@ -203,10 +203,10 @@ def test_columns_of_the_input_called_error_or_prediction_do_no_harm(predict, tmp
     assert "2 rows, 1 of them" in result.err
 
 
-def test_bad_rows_alone_are_no_failure(predict, tmp_path) -> None:
+def test_bad_rows_alone_are_a_failure(predict, tmp_path) -> None:
     (tmp_path / "in.jsonl").write_text("no json\n[]\n")
     result = predict(f"input={tmp_path / 'in.jsonl'}")
-    assert result.code == 0
+    assert result.code == 2
     assert len(result.out.splitlines()) == 2
 
 
@@ -229,8 +229,10 @@ def test_the_column_of_training_is_found_among_others(predict, tmp_path) -> None
     )
 
 
-def test_the_only_column_needs_no_name(predict, tmp_path) -> None:
-    assert predict(f"input={write(tmp_path / 'in.csv', [{'anything': 'great'}])}").code == 0
+def test_the_only_column_needs_a_name_too(predict, tmp_path) -> None:
+    path = write(tmp_path / "in.csv", [{"anything": "great"}])
+    assert predict(f"input={path}").code == 2
+    assert predict(f"input={path}", "column=anything").code == 0
 
 
 def test_another_column_is_named(predict, tmp_path) -> None:
@@ -350,3 +352,50 @@ def test_many_rows_are_never_in_memory_together(trained, tmp_path, monkeypatch, 
     predictions = Predictor(trained / "checkpoints/best.ckpt").predict(rows())
     output.write_rows(path, (Counted(row) for row in predictions))
     assert 20 <= most < 100
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_with_another_delimiter_is_read_as_one(predict, tmp_path, delimiter: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(f"id{delimiter}review\n1{delimiter}good, film\n2{delimiter}dull film\n")
+    rows = [json.loads(line) for line in predict(f"input={path}").out.splitlines()]
+    assert [(row["id"], row["review"]) for row in rows] == [("1", "good, film"), ("2", "dull film")]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "expected"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", [], "a pointer of Git LFS"),
+        ("<html>\n<p>Sign in\n", [], "a page of HTML"),
+        ("stars\n3\n4\n", [], "no column 'review' among stars; name yours with column=..."),
+        ("review\n \n\t\n", [], "none of its 2 rows got a prediction"),
+        ("id^review\n1^good\n", [], "no column 'review'"),
+        ("review\ngood\n", ["delimiter=abc"], "delimiter=abc: expected one character"),
+    ],
+)
+def test_what_gets_no_prediction_is_a_mistake(predict, tmp_path, content: str, options: list[str], expected) -> None:
+    (tmp_path / "in.csv").write_text(content)
+    result = predict(f"input={tmp_path / 'in.csv'}", f"output={tmp_path / 'out.csv'}", *options)
+    assert expected in result.err.splitlines()[-1]
+    assert result.code == 2
+    assert (tmp_path / "out.csv").exists() == ("none of" in expected)
+
+
+def test_a_file_without_rows_is_no_mistake(predict, tmp_path) -> None:
+    (tmp_path / "in.csv").write_text("review\n")
+    assert predict(f"input={tmp_path / 'in.csv'}", f"output={tmp_path / 'out.csv'}").code == 0
+
+
+def test_a_terminal_gets_the_answer_alone(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    rows = [
+        {"text": "a", "prediction": "good", "probability_bad": 0.06, "probability_good": 0.94},
+        {"text": "b", "prediction": 3.14159265358979},
+        {"text": "", "prediction": None, "error": "the text is empty"},
+        {"prediction": "\x1b[31mred", "probability_\x1b[31mred": 0.5},
+        {"score": 1.5},
+    ]
+    output.write_rows("-", rows)
+    assert capsys.readouterr().out.splitlines() == [
+        *("good 0.94", "3.14159", "- (the text is empty)", "?[31mred 0.50", '{"score": 1.5}')
+    ]

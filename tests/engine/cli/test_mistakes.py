@@ -47,7 +47,7 @@ ON_THE_COMMAND_LINE = [
     ("train -m model=glob(*) optimizer.lr=abc", "optimizer.lr=abc: expected a number"),
     ("train -m optimizer.lr=1e-3,abc", "optimizer.lr=abc: expected a number"),
     # data
-    ("train", "this dataset was not made yet; run make_dataset.py"),
+    ("train data=csv data.path=nowhere.csv", "this dataset was not made yet; run make_dataset.py"),
     ("train data=csv", "data.path: a value is missing; add data.path=... to the command"),
     ("train data=csv logger=wandb", "train.py: data.path: a value is missing; add data.path=... to the command"),
     ("make_dataset data=csv", "data.path: a value is missing; add data.path=... to the command"),

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from hydra.errors import HydraException
+from hydra.utils import get_class, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from .errors import UsageError
@@ -32,6 +34,7 @@ def launch(function: Callable[[DictConfig], Metrics], cfg: DictConfig) -> Metric
     for name, value in flatten(OmegaConf.to_container(cfg)).items():
         if value == MISSING:
             raise UsageError(f"{name}: a value is missing; add {name}=... to the command")
+    _make_missing(cfg)
     tune(cfg)
     if trainer := trainer_of_processes(cfg.trainer):
         run_processes(cfg, trainer)
@@ -40,3 +43,13 @@ def launch(function: Callable[[DictConfig], Metrics], cfg: DictConfig) -> Metric
     if cfg.get("rerun"):
         compare_rerun(cfg.rerun, metrics, cfg.paths.output)
     return metrics
+
+
+def _make_missing(cfg: DictConfig) -> None:
+    """Make an embedded dataset that is not there, before its number of classes is asked for."""
+    try:
+        kind = get_class(cfg.data._target_) if cfg.get("data") else None
+    except (ImportError, ValueError, HydraException):
+        return  # `build` says what is wrong
+    if getattr(kind, "embedded", False):
+        instantiate(cfg.data).make_missing()

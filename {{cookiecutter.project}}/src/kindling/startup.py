@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from contextlib import ContextDecorator, contextmanager, suppress
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import getproxies
 
 # Python looks for garbage after every 700 new objects, and imports make a million that are none. With these the first
 # step of training comes after 2.2 s of CPU time instead of 2.8 s. Python 3.14 collects in small steps: measure again.
@@ -29,6 +32,8 @@ ENVIRONMENT = {
     "comet_ml": {"COMET_DISABLE_AUTO_LOGGING": "1"},  # Lightning logs
     "ray": {"RAY_USAGE_STATS_ENABLED": "0"},  # nothing is sent to its makers
 }
+
+HUB_ANSWERS = 3  # seconds
 
 # The least that a logger may say.
 LOGGERS = {
@@ -146,6 +151,30 @@ def prepare_training() -> None:
     # In half precision cuDNN 9 makes a plan for every shape of attention, and batches of texts have hundreds of them:
     # the first epoch of BERT took 31 s on an H200, and 2.9 s without. Measure again with cuDNN 10.
     torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def reach_hub(name: str) -> None:
+    """Take what was downloaded before, at once, where the Hugging Face hub can't be reached.
+
+    Its libraries try again for 25 s, and write a line each time.
+
+    Args:
+        name: What is asked for; a folder needs no hub.
+    """
+    from huggingface_hub import constants
+
+    where = urlparse(constants.ENDPOINT)
+    if constants.HF_HUB_OFFLINE or os.path.isdir(name) or where.scheme in getproxies():
+        return
+    try:
+        socket.create_connection((where.hostname or "", where.port or 443), timeout=HUB_ANSWERS).close()
+    except OSError:
+        logging.getLogger(__name__).warning(
+            "%s can't be reached; only what was downloaded before is found", where.hostname
+        )
+        constants.HF_HUB_OFFLINE = True
+        if "datasets" in sys.modules:  # which has a copy of it
+            sys.modules["datasets"].config.HF_HUB_OFFLINE = True
 
 
 def import_torchmetrics() -> None:

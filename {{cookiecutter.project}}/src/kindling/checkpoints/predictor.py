@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..data.batch import Batch
+from ..data.file import check_delimiter
 from ..data.progress import show_progress
 from ..data.readers import Row, read_rows
 from ..data.writers import write_rows
@@ -96,7 +97,12 @@ class Predictor:
                 yield (original or {}) | result
 
     def predict_file(
-        self, source: str | Path, output: str | Path, column: str | Sequence[str] | None = None, batch_size: int = 64
+        self,
+        source: str | Path,
+        output: str | Path,
+        column: str | Sequence[str] | None = None,
+        batch_size: int = 64,
+        delimiter: str | None = None,
     ) -> Counter[bool]:
         """Write each row of a file with its prediction, and return how many have one (True) and how many have none.
 
@@ -105,6 +111,7 @@ class Predictor:
             output: A file that `write_rows` writes, or "-".
             column: As in `predict`.
             batch_size: Rows per batch.
+            delimiter: Of a .csv file; without it that is found.
         """
         counts: Counter[bool] = Counter()
 
@@ -113,7 +120,7 @@ class Predictor:
                 counts.update(row["prediction"] is not None for row in chunk)
                 yield from chunk
 
-        predictions = self.predict(read_rows(source), column, batch_size)
+        predictions = self.predict(read_rows(source, check_delimiter(delimiter, "delimiter")), column, batch_size)
         chunks = iter(lambda: list(itertools.islice(predictions, ROWS_PER_STEP)), [])
         write_rows(output, counted(chunks if str(output) == "-" else show_progress(chunks, "rows")))
         return counts
@@ -133,8 +140,8 @@ class Predictor:
             )
         if not (missing := [name for name in wanted if name not in columns]):
             return wanted
-        if len(columns) == len(wanted) == 1 and given is None:
-            return (columns[0],)
+        if columns == ["text"] and len(wanted) == 1 and given is None:  # lines have no names
+            return ("text",)
         raise UsageError(
             f"{chunk[0][0]}: no column {missing[0]!r} among {', '.join(columns)}; name yours with column=..."
         )

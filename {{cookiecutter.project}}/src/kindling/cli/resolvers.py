@@ -25,7 +25,8 @@ def num_classes(folder: str, names: Sequence[str] | None = None) -> int:
 
     classes = facts(folder)["classes"]
     if not classes:
-        raise UsageError(f"task=classification: the labels in {short(folder)} are numbers; use task=regression")
+        remedy = "use task=regression or data.labels=classes"
+        raise UsageError(f"task=classification: the labels in {short(folder)} are numbers; {remedy}")
     return len(classes)
 
 

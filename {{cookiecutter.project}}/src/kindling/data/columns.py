@@ -1,7 +1,7 @@
 """Columns of a dataset as arrays that are mapped from disk: what is held in memory does not grow with them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -64,10 +64,18 @@ def write_columns(folder: Path, dataset: Path, types: Types, num_rows: int, name
                 found = batch.column(0)
                 if is_ragged(kind):
                     lengths.append(np.from_dlpack(found.value_lengths()).astype(np.int64))
-                _numbers(found, names).astype(numbers).tofile(file)
+                write_numbers(file, _numbers(found, names).astype(numbers))
         if is_ragged(kind):
-            np.save(folder / f"{number}.offsets.npy", np.cumsum(np.concatenate(lengths)))
+            offsets = np.cumsum(np.concatenate(lengths))
+            with open(folder / f"{number}.offsets.npy", "wb") as file:
+                np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(offsets))
+                write_numbers(file, offsets)
     Path(folder, "columns").write_text("\n".join(types), encoding="utf-8")
+
+
+def write_numbers(file: BinaryIO, numbers: np.ndarray) -> None:
+    """Write numbers as they are in memory; `tofile` would not say that a disk is full."""
+    file.write(numbers.tobytes())
 
 
 def open_columns(folder: Path, types: Types, names: list[str]) -> dict[str, Column]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from datasets import ClassLabel, Dataset, load_dataset
 
 from ..errors import UsageError, did_you_mean
+from ..startup import reach_hub
 from .readers import Row
 from .store import SPLIT
 from .text import TextData
@@ -68,6 +69,7 @@ class HubText(TextData):
         Raises:
             UsageError: It can't be had, or it lacks a column.
         """
+        reach_hub(self.name)
         try:
             found = load_dataset(self.name, self.subset, revision=self.revision)
         except (OSError, ValueError, RuntimeError) as error:

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from .values import is_list, is_text, to_arrow
 
 FORMAT = 1  # raised when the files change their meaning, so that older datasets are made anew
 ROWS_PER_CHUNK = 10_000
+ROWS_PER_STEP = 200  # of the progress that is shown
 HASH = "hash"  # column with the hash that decides the split
 SPLIT = "split"  # column with the split that a sample belongs to, where the data divide themselves
 
@@ -158,9 +159,11 @@ class SampleWriter:
         # Texts hardly repeat, and their extremes help nobody: a dictionary and statistics of them take time alone.
         options: Any = {"use_dictionary": plain, "write_statistics": plain}
         source = iter(samples)
-        chunks = iter(lambda: list(islice(source, ROWS_PER_CHUNK)), [])
+        steps = show_progress(iter(lambda: list(islice(source, ROWS_PER_STEP)), []), "samples")
+        rows = chain.from_iterable(steps)
+        chunks = iter(lambda: list(islice(rows, ROWS_PER_CHUNK)), [])
         with pq.ParquetWriter(self.folder / "samples.parquet", schema, **options) as writer:
-            for chunk in show_progress(chunks, "samples"):
+            for chunk in chunks:
                 writer.write_table(pa.table(self._columns(chunk), schema=schema))
         divided = self._split()
         self._check_size(divided)

@@ -19,7 +19,7 @@ from . import splits, store
 from .batch import Inputs, Target
 from .columns import Column, Types, is_ragged, open_columns, pad, write_columns
 from .faults import Faults, doubts
-from .folder import check_replaceable
+from .folder import check_replaceable, is_dataset
 from .module import DataModule
 from .readers import Row
 from .store import HASH, SPLIT
@@ -44,6 +44,7 @@ class StoredData(DataModule):
     schema: pa.Schema
     padding: float = 0  # of inputs that are lists of any size
     bad_rows = "refuse"  # or "skip"
+    embedded = False  # whether its source is on every machine, so that training makes the dataset by itself
 
     @property
     def stored_columns(self) -> tuple[str, ...]:
@@ -127,7 +128,13 @@ class StoredData(DataModule):
             log.warning("%s: %s", short(self.dir), doubt)
         return facts
 
+    def make_missing(self) -> None:
+        """Make the dataset if it is not there and every machine has its source."""
+        if self.embedded and not is_dataset(self.dir):
+            self.make()
+
     def prepare_data(self) -> None:
+        self.make_missing()
         types = self._mapped()
         if not types or (folder := self._folder()).exists():
             return
@@ -139,6 +146,7 @@ class StoredData(DataModule):
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
             return
+        self.make_missing()
         facts = self._check_facts(store.facts(self.dir))
         size, names = facts["num_samples"], self.classes
         hashes = store.read_numbers(self.dir, HASH, np.empty(size, np.uint64), [])

@@ -230,8 +230,8 @@ class TextData(StoredData):
             return TextTokenizer(self.restored, self.max_length)
         if self.pretrained:
             return TextTokenizer.pretrained(self.pretrained, self.max_length)
-        pairs = len(self.input_columns) > 1
-        return TextTokenizer.train(self._training_texts(), self.vocab_size, self.max_length, pairs)
+        texts, pairs = show_progress(self._training_texts(), "vocabulary"), len(self.input_columns) > 1
+        return TextTokenizer.train(texts, self.vocab_size, self.max_length, pairs)
 
     def _mapped(self) -> Types:
         return {}  # tokens are what is mapped from disk

@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from ..errors import UsageError
+from ..startup import reach_hub
 
 Texts = list[str] | list[tuple[str, str]]
 
@@ -94,6 +95,7 @@ class TextTokenizer:
         """
         from transformers import AutoTokenizer  # here, as models that are not pretrained do without transformers
 
+        reach_hub(name)
         try:
             pretrained = AutoTokenizer.from_pretrained(name)
         except (OSError, ValueError) as error:
@@ -110,11 +112,11 @@ def write_tokens(folder: Path, tokenizer: TextTokenizer, texts: Iterable[Texts],
     end = 0
     with open(folder / "tokens.int32", "wb") as file, open(folder / "offsets.npy", "wb") as offsets:
         np.lib.format.write_array_header_1_0(offsets, header | {"shape": (num_texts + 1,)})
-        np.zeros(1, np.int64).tofile(offsets)
+        offsets.write(np.zeros(1, np.int64).tobytes())  # `tofile` would not say that a disk is full
         for chunk in texts:
             tokens, places = tokenizer.cut(chunk)
-            tokens.tofile(file)
-            (end + places[1:]).tofile(offsets)
+            file.write(tokens.tobytes())
+            offsets.write((end + places[1:]).astype(np.int64, copy=False).tobytes())
             end += int(places[-1])
 
 

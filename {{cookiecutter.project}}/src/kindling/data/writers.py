@@ -33,6 +33,8 @@ def check_output(path: str | Path) -> None:
 def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
     """Write `rows`, whose columns may differ, to a file, or as JSON lines to the standard output for "-".
 
+    A terminal gets the predictions alone.
+
     The file appears when all rows are written, and a part of the rows is held in memory.
 
     Raises:
@@ -40,7 +42,10 @@ def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
     """
     check_output(path)
     if str(path) == "-":
-        _write_jsonl(sys.stdout, rows)
+        if sys.stdout.isatty():
+            sys.stdout.writelines(f"{_answer(row)}\n" for row in rows)
+        else:
+            _write_jsonl(sys.stdout, rows)
         return
     path, rows = Path(path), iter(rows)
     first = list(islice(rows, 1))  # what is wrong with the input shows before a folder is made
@@ -54,6 +59,17 @@ def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
 
 def _write_jsonl(file: TextIO, rows: Iterable[Row]) -> None:
     file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+
+
+def _answer(row: Row) -> str:
+    """Return what a person wants to know of a row, in one line that does nothing to a terminal."""
+    answer, probability = row.get("prediction"), row.get(f"probability_{row.get('prediction')}")
+    if answer is None:
+        shown = f"- ({row['error']})" if "error" in row else json.dumps(row, ensure_ascii=False, default=str)
+    else:
+        shown = f"{answer:.6g}" if isinstance(answer, float) else str(answer)
+        shown += "" if probability is None else f" {probability:.2f}"
+    return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 def _write_csv(file: TextIO, rows: Iterable[Row]) -> None:

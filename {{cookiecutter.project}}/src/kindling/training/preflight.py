@@ -87,8 +87,17 @@ def _check_shape(output: Tensor, target: Tensor, classes: list[str], names: str)
         fits = shape == wanted or not target.is_floating_point()
     else:
         if output.ndim == target.ndim:  # which holds numbers
-            raise UsageError("task=regression: the labels of this dataset are classes; use task=classification")
+            raise UsageError(f"task=regression: the labels of this dataset are classes; {_remedy(classes)}")
         wanted = (wanted[0], len(classes), *wanted[1:])
         fits = shape == wanted
     if not fits:
         raise UsageError(f"{names}: its output is of shape {shape}, not {wanted}")
+
+
+def _remedy(classes: list[str]) -> str:
+    """Return what to do where classes are to be predicted as numbers; stars from 1 to 5 are both."""
+    try:
+        list(map(float, classes))
+    except ValueError:
+        return "use task=classification"
+    return "use data.labels=numbers, for make_dataset.py and train.py, or task=classification"

@@ -36,6 +36,8 @@ HOLDERS = (ast.stmt, ast.ExceptHandler, ast.match_case)
 class Docstrings(TextData):
     """What a docstring is about: the area of the standard library that its module belongs to, one of ten."""
 
+    embedded = True
+
     def samples(self) -> Iterator[tuple[str, dict[str, Any]]]:
         area_of = {module: area for area, modules in AREAS.items() for module in modules.split()}
         library = Path(sysconfig.get_paths()["stdlib"])

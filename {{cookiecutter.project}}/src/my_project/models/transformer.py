@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
 from kindling.errors import UsageError, did_you_mean
-from kindling.startup import import_transformers
+from kindling.startup import import_transformers, reach_hub
 
 import_transformers()
 
@@ -24,6 +24,7 @@ class Transformer(nn.Module):
     def __init__(self, num_outputs: int, architecture: dict[str, Any], pretrained: str | None = None) -> None:
         super().__init__()
         if pretrained:
+            reach_hub(pretrained)
             try:
                 self.network = AutoModelForSequenceClassification.from_pretrained(
                     pretrained, num_labels=num_outputs, ignore_mismatched_sizes=True
