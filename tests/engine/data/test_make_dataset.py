@@ -116,8 +116,8 @@ def test_a_file_is_downloaded_once(make, reviews, served, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "digest", "expected"),
     [
-        ("", "0123", "data.url=http://127.0.0.1:{port}/{name}: invalid hash value"),
-        ("gone.csv", "null", "HTTP Error 404"),
+        ("", "01234567", "data.url=http://127.0.0.1:{port}/{name}: invalid hash value"),
+        ("gone.csv", "01234567", "HTTP Error 404"),
     ],
 )
 def test_a_download_that_is_not_the_file_leaves_nothing(

@@ -69,7 +69,7 @@ class HubText(TextData):
         Raises:
             UsageError: It can't be had, or it lacks a column.
         """
-        reach_hub(self.name)
+        reach_hub(str(self.name))
         try:
             found = load_dataset(self.name, self.subset, revision=self.revision)
         except (OSError, ValueError, RuntimeError) as error:
