@@ -29,7 +29,7 @@ class TextFile(TextData):
         url: Where the file is downloaded from if it is not there.
         sha256: Its SHA-256, or the first digits of it; another file is refused.
         delimiter: What separates the columns of a .csv file; without it that is found.
-        bad_rows: "refuse" or "skip" rows that can't be used.
+        bad_rows: "refuse", which is the default, or "skip" rows that can't be used.
         **kwargs: See `TextData`.
     """
 
@@ -41,10 +41,11 @@ class TextFile(TextData):
         url: str | None = None,
         sha256: str | None = None,
         delimiter: str | None = None,
-        bad_rows: str = "refuse",
+        bad_rows: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        bad_rows = bad_rows or BAD_ROWS[0]
         if bad_rows not in BAD_ROWS:
             raise UsageError(f"data.bad_rows={bad_rows}: there is no such choice{did_you_mean(bad_rows, BAD_ROWS)}")
         self.url = url
