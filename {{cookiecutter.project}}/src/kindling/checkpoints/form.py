@@ -71,9 +71,9 @@ def _checked_config(config: dict[str, Any], option: str) -> dict[str, Any]:
     wrong += ["overrides"] * (not _are(str)(config.get("overrides") or []))
     built = [part for part in ("task", "data", "trainer") if part in config]
     wrong += [part for part in built if not isinstance((config[part] or {}).get("_target_"), str)] if not wrong else []
-    trainer, data = config.get("trainer"), config.get("data")
-    for name in NUMBERS if isinstance(trainer, dict) else ():
-        wrong += [f"trainer.{name}"] * (not isinstance(trainer.get(name), int | float | None))
+    data, trainer = config.get("data"), config.get("trainer")
+    if isinstance(trainer, dict):
+        wrong += [f"trainer.{name}" for name in NUMBERS if not isinstance(trainer.get(name), int | float | None)]
     wrong += ["data.dir"] * (isinstance(data, dict) and not isinstance(data.get("dir", ""), str))
     if wrong:
         raise UsageError(f"{option}: the config in it is damaged: {wrong[0]} is not what train.py writes")

@@ -40,7 +40,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_overrides(folder: Path) -> list[str]:
     """Return what the run's command line set, as Hydra wrote it down."""
     found: list[str] = read_yaml(folder / ".hydra" / "overrides.yaml") or []
-    return renamed_overrides(found)
+    return renamed_overrides([str(override) for override in found])
 
 
 def read_choices(folder: Path) -> dict[str, Any]:
