@@ -2,8 +2,7 @@
 
 python compare.py runs/                                     all runs in a folder, at any depth
 python compare.py runs/2026-11-20 runs/x metric=test/f1     of several folders, by another metric
-python compare.py runs/ rows=20 output=reports              the best twenty rows, and the files in another folder
-python compare.py runs/ json=-                              as JSON
+python compare.py runs/ rows=20 output=reports json=-      the best twenty rows, files elsewhere, and JSON
 """
 
 from functools import partial
@@ -27,12 +26,10 @@ def main(cfg: DictConfig) -> None:
     from kindling.runs.run import find_runs, read_run
 
     runs = [read_run(folder) for folder in find_runs(list(cfg.runs))]
-    sections = compare(runs, cfg.metric, cfg.mode)
-    for section in sections:
+    for section in (sections := compare(runs, cfg.metric, cfg.mode)):
         judge(section)
-    output = Path(cfg.output or cfg.runs[0])
     with json_output(cfg.json) as found:
-        write_comparison(output, sections, runs, cfg.rows)
+        write_comparison(output := Path(cfg.output or cfg.runs[0]), sections, runs, cfg.rows)
         print_comparison(sections, runs, cfg.rows)
         print(f"\nWritten: {output / 'comparison.html'}, .md, .csv and .png")
         found |= comparison_facts(sections, runs)

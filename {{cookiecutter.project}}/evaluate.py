@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from kindling.cli.command import command
 from kindling.json_output import json_output
-from kindling.launch import launch
+from kindling.launch import answer
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
@@ -30,15 +30,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 def main(cfg: DictConfig) -> None:
     """Print the metrics, and write them beside the checkpoint; or print what the checkpoint tells about its run."""
     with json_output(cfg.json) as found:
-        if cfg.inspect:
-            from kindling.runs.console import inspect
-
-            found |= inspect(cfg.inspect, cfg.paths.runs)
-        else:
-            from kindling.checkpoints.find import find_checkpoint
-
-            found["checkpoint"] = str(find_checkpoint(cfg.checkpoint, cfg.paths.runs))
-            found["metrics"] = launch(evaluate, cfg)
+        found |= answer(evaluate, cfg)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException
 from hydra.utils import get_class, instantiate
@@ -43,6 +44,16 @@ def launch(function: Callable[[DictConfig], Metrics], cfg: DictConfig) -> Metric
     if cfg.get("rerun"):
         compare_rerun(cfg.rerun, metrics, cfg.paths.output)
     return metrics
+
+
+def answer(evaluate: Callable[[DictConfig], Metrics], cfg: DictConfig) -> dict[str, Any]:
+    """Return what evaluate.py is asked for: a checkpoint and its metrics, or where training stands (`inspect=`)."""
+    from .checkpoints.find import find_checkpoint
+    from .runs.console import inspect
+
+    if cfg.inspect:
+        return inspect(cfg.inspect, cfg.paths.runs)
+    return {"checkpoint": str(find_checkpoint(cfg.checkpoint, cfg.paths.runs)), "metrics": launch(evaluate, cfg)}
 
 
 def _make_missing(cfg: DictConfig) -> None:
