@@ -12,13 +12,13 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import version
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlparse
 from urllib.request import getproxies
+
+from .later import stand_ins
 
 # Python looks for garbage after every 700 new objects, and imports make a million that are none. With these the first
 # step of training comes after 2.2 s of CPU time instead of 2.8 s. Python 3.14 collects in small steps: measure again.
@@ -183,7 +183,7 @@ def import_torchmetrics() -> None:
     They are half of the time until training starts. It can go with a torchmetrics that imports them late; 1.9 does not.
     """
     matplotlib = ("matplotlib", "matplotlib.axes", "matplotlib.colors", "matplotlib.pyplot")
-    with _stand_ins(*matplotlib, "scipy", "scipy.signal", "transformers"):
+    with stand_ins(*matplotlib, "scipy", "scipy.signal", "transformers"):
         importlib.import_module("torchmetrics")
 
 
@@ -192,70 +192,5 @@ def import_transformers() -> None:
 
     It can go with a Transformers that imports these losses late; 5.23 does not.
     """
-    with _stand_ins("scipy", "scipy.optimize"), suppress(ImportError):
+    with stand_ins("scipy", "scipy.optimize"), suppress(ImportError):
         importlib.import_module("transformers.loss.loss_utils")
-
-
-@contextmanager
-def _stand_ins(*names: str) -> Iterator[None]:
-    """Put stand-ins in the place of modules that are there and not imported; they import the real ones when used."""
-    packages = {name for name in names if "." not in name and name not in sys.modules}
-    names = tuple(name for name in names if name.partition(".")[0] in packages)
-    stand_ins = {name: _Module(name) for name in names if importlib.util.find_spec(name.partition(".")[0])}
-    for name, module in stand_ins.items():
-        package, _, last = name.rpartition(".")
-        if package:
-            setattr(stand_ins[package], last, module)
-    sys.modules.update(stand_ins)
-    try:
-        yield
-    finally:
-        for name in stand_ins:
-            del sys.modules[name]
-
-
-class _Module(ModuleType):
-    """A module whose attributes are imported later."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.__spec__ = importlib.util.find_spec(name.partition(".")[0])
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name == "style":  # of matplotlib.pyplot, which decorates functions with it
-            return _Style
-        return _Later(self.__name__, name)
-
-
-class _Later:
-    def __init__(self, module: str, name: str) -> None:
-        self._module, self._name = module, name
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # as `typing` asks for
-            raise AttributeError(name)
-        return getattr(self._real(), name)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._real()(*args, **kwargs)
-
-    def __instancecheck__(self, instance: Any) -> bool:
-        return isinstance(instance, self._real())
-
-    def _real(self) -> Any:
-        return getattr(importlib.import_module(self._module), self._name)
-
-
-class _Style:
-    class context(ContextDecorator):  # matplotlib's name
-        def __init__(self, *styles: Any) -> None:
-            self._styles = styles
-
-        def __enter__(self) -> None:
-            self._context = importlib.import_module("matplotlib.style").context(*self._styles)
-            self._context.__enter__()
-
-        def __exit__(self, *error: Any) -> None:
-            self._context.__exit__(*error)
