@@ -73,7 +73,7 @@ TARGETS: list[Node] = [
     # of the engine and of the project, which is trusted for its classes
     {"_target_": "kindling.sweeps.launchers.local.be_job", "_args_": [OWNED]},
     {"_target_": "kindling.runs.origin._git", "_args_": ["-c", f"alias.x=!touch {OWNED}", "x"]},
-    {"_target_": "kindling.runs.folder.remove_run", "_args_": [OWNED]},
+    {"_target_": "kindling.runs.start.remove_empty", "_args_": [OWNED]},
     {"_target_": "kindling.data.writers.write_rows", "_args_": [OWNED, [{"a": 1}]]},
     {"_target_": "kindling.data.file.download", "url": "file:///etc/hostname", "path": OWNED},
     {"_target_": "kindling.files.new_folder", "_args_": [OWNED]},
@@ -345,7 +345,7 @@ OPTIONS = [
     "+callbacks.x._target_=os.system",
     "+callbacks.x._target_='os.system'",
     "++callbacks.x={_target_: kindling.sweeps.launchers.local.be_job}",
-    "+callbacks.x._target_=kindling.runs.folder.remove_run",
+    "+callbacks.x._target_=kindling.runs.start.remove_empty",
     "+callbacks.x._target_=${a}.${b}",
     "+a={_target_: ${b}}",
     "task.loss._target_=torch.load",

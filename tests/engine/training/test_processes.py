@@ -16,9 +16,11 @@ import pytest
 import torch
 from commands import HERE, ROOT, Command, Result
 from interruption import same
+from kindling.project import trust
 from processes import Process
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+trust("test_processes")  # whose callbacks stand in the options of runs that are resumed
 TWO = ["trainer=ddp_cpu", "trainer.devices=2"]
 # 125 texts train: four batches of 31 and one that leaves the second process without a text. 13 validate, 12 test.
 UNEVEN = ["model=bow", "data.batch_size=31", "trainer.max_epochs=3", "logger=[csv]", "optimizer.lr=0.01"]

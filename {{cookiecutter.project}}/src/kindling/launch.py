@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from hydra.errors import HydraException
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from .errors import UsageError
@@ -59,8 +59,8 @@ def answer(evaluate: Callable[[DictConfig], Metrics], cfg: DictConfig) -> dict[s
 def _make_missing(cfg: DictConfig) -> None:
     """Make an embedded dataset that is not there, before its number of classes is asked for."""
     try:
-        kind = get_class(cfg.data._target_) if cfg.get("data") else None
-    except (ImportError, ValueError, HydraException):
+        kind = resolve_name(cfg.data._target_) if cfg.get("data") else None
+    except (ImportError, AttributeError, ValueError):
         return  # `build` says what is wrong
     if getattr(kind, "embedded", False):
         instantiate(cfg.data).make_missing()

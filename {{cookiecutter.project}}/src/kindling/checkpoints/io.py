@@ -33,8 +33,8 @@ class CheckpointIO(TorchCheckpointIO):
     """
 
     def __init__(self, save: dict[str, Any] | None = None, load: dict[str, Any] | None = None) -> None:
-        self.save = save or {}
-        self.load = load or {}
+        self.save = dict(save or {})
+        self.load = dict(load or {})
         for name, choice in (("save", self.save), ("load", self.load)):
             if choice.get("include") is not None and choice.get("exclude"):
                 raise UsageError(

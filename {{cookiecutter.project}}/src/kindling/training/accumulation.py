@@ -19,9 +19,12 @@ class Accumulation(Callback):
     def __init__(self) -> None:
         self._size = self._first = self._total = 0
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._total = 0
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._size = _samples(batch)
-        if batch_idx % trainer.accumulate_grad_batches == 0:
+        if batch_idx % trainer.accumulate_grad_batches == 0 or not self._total:  # after a checkpoint amid a step
             self._first, self._total = self._size, 0
         self._total += self._size
 

@@ -79,7 +79,7 @@ class Logs(Callback):
     ) -> None:
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (trainer.fit_loop.epoch_loop._batches_that_stepped + 1) % every == 0:
-            _log_step(trainer, outputs)
+            _log_step(trainer, outputs, batch_idx)
         if not self._restored:
             return
         for key, mean in _means(trainer).items():  # which the first batch after the checkpoint has registered
@@ -117,13 +117,17 @@ def running_means(trainer: Trainer) -> dict[str, float]:
     }
 
 
-def _log_step(trainer: Trainer, outputs: Any) -> None:
-    """Log the loss of a step, if the module logs no more than its mean over the epoch."""
+def _log_step(trainer: Trainer, outputs: Any, batch: int) -> None:
+    """Log the loss of a step, over all processes, if the module logs no more than its mean over the epoch."""
     loop = trainer.fit_loop.epoch_loop
     mean = loop._results.get(f"training_step.{LOSS}")
     loss = outputs.get("loss") if isinstance(outputs, dict) else None
     if mean is None or mean.meta.on_step or loss is None or loop._should_accumulate():
         return
+    if trainer.world_size > 1:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        weight = data.weight(batch) if hasattr(data, "weight") else 1
+        loss = trainer.strategy.reduce(loss * weight, reduce_op="mean")
     values = {f"{LOSS}_step": float(loss) * trainer.accumulate_grad_batches, "epoch": trainer.current_epoch}
     for logger in trainer.loggers:
         logger.log_metrics(values, step=loop._batches_that_stepped)
