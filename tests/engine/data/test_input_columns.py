@@ -125,5 +125,5 @@ def test_a_dataset_of_before_is_used_as_it_is(command, tmp_path) -> None:
     assert facts["format"] == 1
     assert facts["hash"] == "16d5481ac130bfa43512c4fb0c726691a45d093823853f5c92eebfc94324f1f3"
     assert facts["splits"] == {"train": 124, "val": 11, "test": 15}
-    assert set(facts["settings"]) == {"labels", "text", "label", "source", "fingerprint"}
+    assert set(facts["settings"]) == {"labels", "text", "label", "source", "fingerprint", "bad_rows"}
     assert data.split_key({"text": "Some  TEXT 1"}) == b"some text 1"

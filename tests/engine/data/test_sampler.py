@@ -196,5 +196,5 @@ def test_an_epoch_goes_on_from_any_batch(options: dict[str, int]) -> None:
 
 def test_a_batch_says_which_it_is_and_whose_part() -> None:
     for rank in range(2):
-        places = [step[1:] for step in BucketSampler(LENGTHS, 32, 1, True, rank=rank, num_ranks=2)]
+        places = [step[1:6] for step in BucketSampler(LENGTHS, 32, 1, True, rank=rank, num_ranks=2)]
         assert places == [(0, number, rank, 0, True) for number in range(len(places))]

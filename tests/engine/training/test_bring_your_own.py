@@ -132,7 +132,7 @@ def test_a_module_with_a_training_step_alone(monitor: str, command: Command, tmp
         assert metrics == {} and (tmp_path / "run/checkpoints/last.ckpt").is_file()
     else:
         assert metrics.keys() == {monitor}
-        assert metrics[monitor] == min(float(row[monitor]) for row in rows(tmp_path / "run") if row[monitor])
+        assert metrics[monitor] == min(float(row[monitor]) for row in rows(tmp_path / "run") if row.get(monitor))
     line = json.loads((tmp_path / "run/state.jsonl").read_text().splitlines()[0])
     assert line["step"] == 0 and "hash" not in line
     evaluated = command("evaluate", f"checkpoint={tmp_path / 'run/checkpoints/last.ckpt'}")

@@ -115,7 +115,7 @@ def _or_damaged(path: str | Path) -> Iterator[None]:
 
 def _part(checkpoint: dict[str, Any], name: str, path: str | Path) -> dict[str, Any]:
     part: dict[str, Any] | None = read_config(checkpoint).get(name)
-    if not part:
+    if not part or "_target_" not in part:
         raise UsageError(
             f"checkpoint={path}: it does not say how its {name} was built, as train.py's do; "
             "the class's own load_from_checkpoint() opens it"
