@@ -28,7 +28,8 @@ class Notebook:
             train(folder, options, recorder, setup=self._keep)
 
     def _keep(self, task: Any, data: Any, trainer: Trainer) -> None:
-        attach(task, {"trainer": {"max_epochs": trainer.max_epochs}, "task": {"model": {}}})
+        built = {"_target_": "kindling.training.trainer.build_trainer", "max_epochs": trainer.max_epochs}
+        attach(task, {"trainer": built, "task": {"_target_": "my_project.tasks.Classification", "model": {}}})
         self.task, self.data, self.trainer = task, data, trainer
 
     def _first_cell(self, *args: Any, **kwargs: Any) -> None:

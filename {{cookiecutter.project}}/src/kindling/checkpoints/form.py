@@ -69,8 +69,7 @@ def checked(checkpoint: Any, option: str) -> dict[str, Any]:
 def _checked_config(config: dict[str, Any], option: str) -> dict[str, Any]:
     wrong = [part for part in PARTS if not isinstance(config.get(part), dict | type(None))]
     wrong += ["overrides"] * (not _are(str)(config.get("overrides") or []))
-    three = ("task", "data", "trainer")
-    built = three if config.keys() >= set(three) else ()  # of objects built by hand there is what somebody attached
+    built = [part for part in ("task", "data", "trainer") if part in config]
     wrong += [part for part in built if not isinstance((config[part] or {}).get("_target_"), str)] if not wrong else []
     data, trainer = config.get("data"), config.get("trainer")
     if isinstance(trainer, dict):

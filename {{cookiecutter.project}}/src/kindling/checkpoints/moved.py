@@ -80,7 +80,7 @@ def upgrade(checkpoint: dict[str, Any]) -> dict[str, Any]:
     if "config" not in checkpoint:
         return checkpoint  # of objects that were built by hand
     config = renamed(checkpoint["config"])
-    before, after = (str(part.get("data", {}).get("_target_")).rpartition(".")[2] for part in (old, config))
+    before, after = (str((part.get("data") or {}).get("_target_")).rpartition(".")[2] for part in (old, config))
     if before != after and before in checkpoint:  # the state of the data goes by the name of their class
         checkpoint[after] = checkpoint.pop(before)
     if "train_loss" in checkpoint and "epoch_logs" not in checkpoint:
