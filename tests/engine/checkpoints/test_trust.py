@@ -469,3 +469,8 @@ def test_commands_refuse_in_one_line(command: Command, evil_run: Path, name: str
     if name == "train":
         found = command("evaluate", f"inspect={evil_run}")
         assert found.code == 0 and not (tmp_path / OWNED).exists()
+
+
+def test_nobody_is_asked_to_trust_a_module_of_python(tampered: Callable[..., Path]) -> None:
+    said = refused(load_task, tampered("task", loss={"_target_": "os.system", "_args_": ["exit"]}))
+    assert "do not use the file" in said and "kindling.trust" not in said

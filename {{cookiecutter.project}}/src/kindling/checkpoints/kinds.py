@@ -87,9 +87,12 @@ def find(target: Any, where: str, partial: bool = False, training: bool = False)
 
 def refuse(target: str, where: str, name: str) -> None:
     """Raise the error that says what may not be built, and what `name` would let it be built."""
+    refused = f"{where}: it wants to build {target}, which is not trusted (docs/safety.md says what is)"
+    if target.partition(".")[0] in sys.stdlib_module_names:  # no training writes that down
+        raise UsageError(f"{refused}; do not use the file")
     raise UsageError(
-        f"{where}: it wants to build {target}, which is not trusted (docs/safety.md says what is); if you know who "
-        f"made the file and what that does, write kindling.trust({name}) into the __init__.py of your package"
+        f"{refused}; if you know who made the file and what that does, write kindling.trust({name}) into the "
+        "__init__.py of your package"
     )
 
 
