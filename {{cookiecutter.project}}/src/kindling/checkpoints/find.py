@@ -58,11 +58,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """
     from .io import is_whole, read  # here, as --help does without torch
 
-    steps, files = {}, [path for path in folder.glob("checkpoints/*.ckpt") if path.is_file()]  # and no pipe
-    for path in files:
-        if path.exists() and not path.is_file():  # a pipe, from which one reads for ever
+    steps, files = {}, []
+    for path in folder.glob("checkpoints/*.ckpt"):
+        if path.is_file():
+            files.append(path)
+        elif path.exists():  # a pipe, from which one reads for ever
             print(f"{short(path)} is no file and is left aside", file=sys.stderr)
-            continue
+    for path in files:
         try:
             steps[path] = read(path, mmap=True, whole=False)["global_step"]
         except UsageError:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from .signatures import Parameters, accepts, described, parameters
@@ -49,7 +50,11 @@ def is_unlisted(key: str, config: DictConfig, given: dict[str, str]) -> bool:
 def check_value(key: str, value: Any, config: DictConfig, given: dict[str, str]) -> str | None:
     """Return what an option expects if a value is not that: of the type of its default, or of its class's signature."""
     if "${" in str(value):
-        return _missing(str(value), config, given)
+        if missing := _missing(str(value), config, given):
+            return missing
+        value = _referred(str(value), config, given)
+        if value is None:
+            return None
     parent, _, last = key.rpartition(".")
     listed = key in keys(config)
     default = OmegaConf.select(config, key, throw_on_missing=False) if listed and _is_plain(config, key) else None
@@ -132,6 +137,19 @@ def _missing(value: str, config: DictConfig, given: dict[str, str]) -> str | Non
         if not here and name not in keys(config):
             return f"an option {name}, which there is not"
     return None
+
+
+def _referred(value: str, config: DictConfig, given: dict[str, str]) -> Any:
+    """Return the value that ${another.option} stands for; None if it is known in a running job only, or is a group."""
+    match = re.fullmatch(r"\$\{(\w[\w.]*)\}", value)
+    if match is None:
+        return None
+    name = match[1]
+    if name in given:
+        found = OverridesParser.create().parse_override(f"{name}={given[name]}").value()
+        return found if isinstance(found, bool | int | float) else None
+    found = OmegaConf.select(config, name, throw_on_missing=False) if _is_plain(config, name) else None
+    return None if isinstance(found, DictConfig | ListConfig) else found
 
 
 def _expected(default: Any, value: Any) -> str | None:

@@ -22,7 +22,7 @@ def check(task: LightningModule, data: LightningDataModule, trainer: Trainer, mo
 
     Raises:
         UsageError: The model takes other inputs, knows too few tokens, or its output has another shape; the name of the
-            metric looks like that of another; or a process would go without samples.
+            metric is none or looks like that of another; or a process would go without samples.
     """
     _check_monitor(task, monitor)
     if hasattr(data, "check_source"):
@@ -50,7 +50,9 @@ def check(task: LightningModule, data: LightningDataModule, trainer: Trainer, mo
         _check_shape(output, batch.target, list(getattr(data, "classes", [])), names)
 
 
-def _check_monitor(task: Any, monitor: str) -> None:
+def _check_monitor(task: Any, monitor: Any) -> None:
+    if not isinstance(monitor, str):  # a number in a config, where no one looked at its type
+        raise UsageError(f"monitor={monitor}: the name of a metric is expected, such as val/loss")
     if not hasattr(task, "val_metrics"):
         return
     metrics = ["train/loss", "val/loss", *map(str, task.val_metrics)]
