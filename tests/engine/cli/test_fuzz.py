@@ -72,6 +72,7 @@ FOUND = [
     "train {train} monitor=1e100",
     "make_dataset {make_dataset} data.dir=0",
     "train {train} monitor=${{seed}}",
+    "train {train} data.folds=",
     "train {train} name_pattern=${{optimizer.lr}}",
 ]
 

@@ -57,7 +57,8 @@ def check_value(key: str, value: Any, config: DictConfig, given: dict[str, str])
             return None
     parent, _, last = key.rpartition(".")
     listed = key in keys(config)
-    default = OmegaConf.select(config, key, throw_on_missing=False) if listed and _is_plain(config, key) else None
+    plain = listed and _is_plain(config, key)
+    default = OmegaConf.select(config, key, throw_on_missing=False) if plain else None
     if expected := _expected(default, value):
         return f"{expected}, such as {default}"
     if isinstance(value, float) and math.isnan(value):
@@ -69,6 +70,7 @@ def check_value(key: str, value: Any, config: DictConfig, given: dict[str, str])
     number = isinstance(value, bool | int | float)
     odd = isinstance(value, dict | list) or isinstance(default, DictConfig | ListConfig)
     odd = odd or (listed and number and _is_text(config, key))
+    odd = odd or (plain and default is None and value is not None)  # null tells nothing of the type
     if listed and not odd and not (value is None and _has_value(config, key)):
         return None  # of the right type, as far as the default tells: the class need not be imported
     if parameter := _takes(parent, config, given).get(last):
