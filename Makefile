@@ -38,8 +38,8 @@ demo: .venv/.tools ## bake a project into build/, train BERT in it, show its tes
 	@PYTHON="$(PYTHON)" sh demo.sh
 
 test: setup ## run every test: the engine's; hooks, every bake, one bake installed and put through its README (minutes)
-	@$(BIN)/python -m pytest tests/engine $(AT_ONCE)
-	@$(BIN)/python -m pytest -m "" $(AT_ONCE)
+	@engine=0; $(BIN)/python -m pytest tests/engine $(AT_ONCE) || engine=$$?; \
+	$(BIN)/python -m pytest -m "" $(AT_ONCE) && exit $$engine
 
 check: setup ## lint, format check and types, of Kindling, of the engine and of the project before it is baked
 	$(BIN)/python -m ruff check --no-cache .
