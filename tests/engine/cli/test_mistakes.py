@@ -235,7 +235,7 @@ def test_a_config_that_cannot_be_read_is_named_in_one_line(command, tmp_path, wr
     [
         ("model=bow model.dropout=7", "task.model: dropout probability has to be between 0 and 1, but got 7"),
         ("monitor=val/acc", "monitor=val/acc: there is no such metric; did you mean val/accuracy?"),
-        ("monitor=test/nothing", "could not find the monitored key in the returned metrics: ['val/loss', 'val/"),
+        ("monitor=test/nothing", "monitor=test/nothing: there is no such metric; choose from train/loss, val/accuracy"),
         ("trainer.max_epochs=-1", "trainer.max_epochs=-1: this scheduler has to know where training ends"),
     ],
 )

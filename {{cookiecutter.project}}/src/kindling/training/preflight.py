@@ -1,7 +1,6 @@
 """What is checked before training: whether module, data and options fit together. A misfit is one line."""
 
 import inspect
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
 from ..errors import UsageError
+from .monitor import check_monitor
 
 
 def check(task: LightningModule, data: LightningDataModule, trainer: Trainer, monitor: str = "") -> None:
@@ -21,20 +21,21 @@ def check(task: LightningModule, data: LightningDataModule, trainer: Trainer, mo
         monitor: The metric that is watched.
 
     Raises:
-        UsageError: The model takes other inputs, knows too few tokens, or its output has another shape; the name of the
-            metric is none or looks like that of another; or a process would go without samples.
+        UsageError: The model takes other inputs, knows too few tokens, or its output has another shape; nothing logs
+            the metric; or a process would go without samples.
     """
-    _check_monitor(task, monitor)
     if hasattr(data, "check_source"):
         data.check_source()
     example: Any = getattr(data, "example", None)
     if example is None:
+        check_monitor(task, data, trainer, monitor)
         return
     batch = example()
     if hasattr(data, "check_share"):
         data.check_share(trainer.world_size)
     model: Any = getattr(task, "model", None)
     if model is None or not hasattr(task, "loss"):
+        check_monitor(task, data, trainer, monitor, batch)
         return
     _check_optimizer(task)
     names = f"{type(model).__name__} does not fit {type(data).__name__}"
@@ -48,17 +49,7 @@ def check(task: LightningModule, data: LightningDataModule, trainer: Trainer, mo
     output = _output(task, batch.inputs, names)
     if isinstance(output, Tensor) and isinstance(batch.target, Tensor):
         _check_shape(output, batch.target, list(getattr(data, "classes", [])), names)
-
-
-def _check_monitor(task: Any, monitor: Any) -> None:
-    if not isinstance(monitor, str):  # a number in a config, where no one looked at its type
-        raise UsageError(f"monitor={monitor}: the name of a metric is expected, such as val/loss")
-    if not hasattr(task, "val_metrics"):
-        return
-    metrics = ["train/loss", "val/loss", *map(str, task.val_metrics)]
-    # A task of your own may log others; Lightning says after the first epoch if none has this name.
-    if monitor not in metrics and (close := get_close_matches(monitor, metrics, n=1)):
-        raise UsageError(f"monitor={monitor}: there is no such metric; did you mean {close[0]}?")
+    check_monitor(task, data, trainer, monitor, batch)
 
 
 def _check_optimizer(task: Any) -> None:
