@@ -115,8 +115,8 @@ def test_the_best_three_and_every_epoch_are_kept(dataset, tmp_path) -> None:
     options = ["callbacks=[checkpoint,keep_best,keep_epochs]", "trainer.max_epochs=5", "monitor=val/loss", "mode=min"]
     train(tmp_path, [*dataset, *BASE, *options], Recorder())
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    best = [f"best-{epoch:03d}.ckpt" for epoch in (2, 3, 4)]  # the loss falls
-    assert names == [*best, "best.ckpt", *(f"epoch-{epoch:03d}.ckpt" for epoch in range(5)), "last.ckpt"]
+    best = [f"best-{epoch:03d}.ckpt" for epoch in (3, 4, 5)]  # the loss falls
+    assert names == [*best, "best.ckpt", *(f"epoch-{epoch:03d}.ckpt" for epoch in range(1, 6)), "last.ckpt"]
 
 
 @pytest.fixture(scope="module")

@@ -230,7 +230,7 @@ def test_best_is_none_of_the_time_that_was_given_up(command: Command, dataset, t
     assert command("train", *dataset, *SHORT, *options, f"paths.run={run}").code == 0
     assert record(run)["best"]["epoch"] == 2
     worse = ["optimizer.lr=30", "checkpoint_io=new_learning_rate", "trainer.max_epochs=2"]
-    assert command("train", f"resume={run / 'checkpoints/epoch-000.ckpt'}", *worse).code == 0
+    assert command("train", f"resume={run / 'checkpoints/epoch-001.ckpt'}", *worse).code == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert record(run)["best"] == {"epoch": 1, "value": metrics["val/loss"]}  # that of the first epoch is lost
     assert record(run)["number"] == 1

@@ -187,7 +187,7 @@ def test_data_can_be_sent_to_workers_that_are_not_forked(dataset, tmp_path) -> N
     assert same(sent[np.arange(3)][:3], Split(data, data.splits["train"])[np.arange(3)][:3])
 
 
-@pytest.mark.parametrize("checkpoint", ["last", "best", "epoch-000", "epoch-001"])
+@pytest.mark.parametrize("checkpoint", ["last", "best", "epoch-001", "epoch-002"])
 def test_training_goes_on_exactly_from_any_checkpoint(sweep: Sweep, checkpoint: str) -> None:
     options = [
         "callbacks=[checkpoint,keep_epochs,early_stopping,learning_rate]",
@@ -205,7 +205,7 @@ def test_after_going_back_best_is_none_of_the_time_that_was_given_up(dataset, tm
     train(tmp_path, options, Recorder())
     assert torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["epoch"] == 2
     worse = [*options, "optimizer.lr=30", "checkpoint_io=new_learning_rate", "trainer.max_epochs=2"]
-    trainer = train(tmp_path, worse, Recorder(), tmp_path / "checkpoints/epoch-000.ckpt")
+    trainer = train(tmp_path, worse, Recorder(), tmp_path / "checkpoints/epoch-001.ckpt")
     best = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)
     assert best["epoch"] == 1  # of this training: the file of the first epoch has been replaced
 

@@ -60,7 +60,7 @@ def test_an_epoch_can_be_repeated_alone_in_another_process(command: Command, dat
         tmp_path,
         "train",
         *options,
-        f"resume={tmp_path / 'a/checkpoints/epoch-002.ckpt'}",
+        f"resume={tmp_path / 'a/checkpoints/epoch-003.ckpt'}",
         f"paths.run={tmp_path / 'b'}",
     )
     assert alone.wait().code == 0
@@ -70,7 +70,7 @@ def test_an_epoch_can_be_repeated_alone_in_another_process(command: Command, dat
 
 
 def test_without_seeds_an_epoch_that_is_repeated_alone_is_another(dataset, tmp_path) -> None:
-    options, third = [*dataset, *BASE, *LONG], tmp_path / "a/checkpoints/epoch-002.ckpt"
+    options, third = [*dataset, *BASE, *LONG], tmp_path / "a/checkpoints/epoch-003.ckpt"
     run(tmp_path / "a", options, setup=without(Seeds))
     train(tmp_path / "b", options, Recorder(), third, without(Seeds))
     assert losses(tmp_path / "b").keys() == {3}

@@ -82,9 +82,9 @@ def test_an_older_checkpoint_takes_the_lines_back(dataset, tmp_path) -> None:
     options = [*dataset, *BASE, LOGS.replace("batches", "keep_epochs,batches"), "trainer.max_epochs=3"]
     train(tmp_path, options, Recorder())
     whole = files(tmp_path)
-    train(tmp_path, [*options, "trainer.max_epochs=1"], Recorder(), tmp_path / "checkpoints/epoch-000.ckpt")
+    train(tmp_path, [*options, "trainer.max_epochs=1"], Recorder(), tmp_path / "checkpoints/epoch-001.ckpt")
     assert len(lines(tmp_path)) == len(rows(tmp_path)) == BATCHES
-    train(tmp_path, options, Recorder(), tmp_path / "checkpoints/epoch-000.ckpt")
+    train(tmp_path, options, Recorder(), tmp_path / "checkpoints/epoch-001.ckpt")
     assert files(tmp_path) == whole
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from .carry_over import counts_steps
 from .io import read
@@ -14,12 +15,16 @@ from .io import read
 class BestCheckpoint(ModelCheckpoint):
     """Lightning's ModelCheckpoint, which finds its files again when a run is moved, copied or rewound.
 
-    Several of them, told apart by `filename`, may watch the same metric.
+    Several of them, told apart by `filename`, may watch the same metric. An `{epoch}` in it counts from one, as the
+    console does.
     """
 
     @cached_property  # Lightning asks for it whenever it calls a hook
     def state_key(self) -> str:
         return f"{super().state_key}[{self.filename}]"
+
+    def format_checkpoint_name(self, metrics: dict[str, Tensor], *args: Any, **options: Any) -> str:
+        return super().format_checkpoint_name(metrics | {"epoch": metrics["epoch"] + 1}, *args, **options)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)

@@ -23,6 +23,7 @@ NEEDED = ("data", "task", "trainer")  # what train.py reads itself
 ONE_VALUE = ("resume", "init", "rerun", "account", "checkpoint", "input", "output", "inspect", "metric", "mode")
 TEXTS = ("monitor", "mode", "metric", "name_pattern")
 FILES = ("checkpoint", "inspect", "init", "input", "output")
+EPOCHS = ("checkpoint", "inspect", "init")  # which take the number of one, too
 
 _parameters = functools.cache(parameters)
 
@@ -65,6 +66,8 @@ def check_value(key: str, value: Any, config: DictConfig, given: dict[str, str])
         return "a number"
     if last in SIZES and isinstance(value, int) and value < 1:
         return "1 or more"
+    if key in EPOCHS and type(value) is int:
+        return None if value > 0 else "1 or more, where it is the number of an epoch"
     if (key in FILES or key.startswith("paths.")) and isinstance(value, bool | int | float):
         return f"a file or a folder; ./{value} is one of that name"
     number = isinstance(value, bool | int | float)

@@ -61,11 +61,11 @@ def describe_resumed(path: str, config: Any) -> None:
         log.info("It has finished; trainer.max_epochs=<more> would let it go on")
 
 
-def inspect(name: str, runs: str | Path) -> dict[str, Any]:
+def inspect(name: str | int, runs: str | Path) -> dict[str, Any]:
     """Print where training stood when a checkpoint was saved, and what it had reached; return it as plain data.
 
     Args:
-        name: A file, a run's folder, or "best" or "last" of the newest run.
+        name: A file, a run's folder, or "best", "last" or the number of an epoch of the newest run.
         runs: Folder of the runs.
 
     Raises:
