@@ -23,15 +23,17 @@ def main(cfg: DictConfig) -> None:
     from kindling.compare.facts import comparison_facts
     from kindling.compare.output import print_comparison, write_comparison
     from kindling.compare.rows import compare, judge
+    from kindling.formats import check_format
     from kindling.runs.run import find_runs, read_run
 
+    check_format(cfg.format, "format")
     runs = [read_run(folder) for folder in find_runs(list(cfg.runs))]
     for section in (sections := compare(runs, cfg.metric, cfg.mode)):
         judge(section)
     with json_output(cfg.json) as found:
-        write_comparison(output := Path(cfg.output or cfg.runs[0]), sections, runs, cfg.rows)
+        write_comparison(output := Path(cfg.output or cfg.runs[0]), sections, runs, cfg.rows, cfg.format)
         print_comparison(sections, runs, cfg.rows)
-        print(f"\nWritten: {output / 'comparison.html'}, .md, .csv and .png")
+        print(f"\nWritten: {output / 'comparison.html'}, .md, .csv and .{cfg.format}")
         found |= comparison_facts(sections, runs)
 
 

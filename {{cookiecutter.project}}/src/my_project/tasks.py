@@ -15,13 +15,17 @@ class Task(Module):
         model: Maps the inputs of a batch, given as keyword arguments, to an output of shape (B, ...).
         loss: Maps (output, target) to a scalar.
         metrics: Updated with (output, target); logged as `val/<name>` and `test/<name>`.
+        train_metrics: Whether they are logged as `train/<name>`, too, over the outputs that training computes anyway.
         **training: Optimizer, scheduler and whether to compile; see `kindling.Module`.
     """
 
-    def __init__(self, model: nn.Module, loss: nn.Module, metrics: MetricCollection, **training: Any) -> None:
+    def __init__(
+        self, model: nn.Module, loss: nn.Module, metrics: MetricCollection, train_metrics: bool = False, **training: Any
+    ) -> None:
         super().__init__(**training)
         self.model = model
         self.loss = loss
+        self.train_metrics = metrics.clone(prefix="train/") if train_metrics else None
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
 
@@ -29,9 +33,16 @@ class Task(Module):
         return self.model(**inputs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self.loss(self(batch.inputs), batch.target)
+        output = self(batch.inputs)
+        loss = self.loss(output, batch.target)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=batch.size)
+        if self.train_metrics is not None and batch.size:  # 0 in a process that merely keeps step with others
+            self.train_metrics.update(output.detach(), batch.target)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        if self.train_metrics is not None:
+            self.log_dict(self.train_metrics)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         output = self(batch.inputs)

@@ -131,6 +131,7 @@ TESTS: dict[str, Test] = {
     "resume": _is_place,
     "interrupted": _is_signal,
     "epoch_logs": _is(dict, list),
+    "epoch_metrics": _are(dict),
     "train_loss": lambda value: isinstance(value, list),
     "left_out": _is(bool),
 }

@@ -22,6 +22,7 @@ OPTIONAL = (
     "optimizer_states",
     "lr_schedulers",
     "epoch_logs",
+    "epoch_metrics",
     "current_model_state",
 )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import UsageError, short, visible
 from ..files import new_file
+from ..formats import as_picture
 from ..runs.run import Run
 from ..tables import Cells, in_markdown, markdown_table, print_table, screen
 from .page import write_page
@@ -40,27 +41,30 @@ def print_comparison(sections: Sequence[Section], runs: Sequence[Run], most: int
         print(f"... and {len(lines) - most} more")
 
 
-def write_comparison(folder: Path, sections: Sequence[Section], runs: Sequence[Run], most: int) -> None:
-    """Write `comparison.html`, `.md`, `.csv` and `.png` to the folder.
+def write_comparison(
+    folder: Path, sections: Sequence[Section], runs: Sequence[Run], most: int, format: str = "png"
+) -> None:
+    """Write `comparison.html`, `.md`, `.csv` and, of this format, a picture to the folder.
 
     Raises:
         UsageError: The folder can't be written to.
     """
     from .picture import draw  # here, as it takes a second
 
+    picture = f"comparison.{format}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_runs(folder / "comparison.csv", sections)
         with new_file(folder / FILE) as new:
-            new.write_text(_markdown(sections, runs), encoding="utf-8")
+            new.write_text(_markdown(sections, runs, as_picture("", picture)), encoding="utf-8")
         write_page(folder / "comparison.html", sections, runs)
-        draw(folder / "comparison.png", sections, most)
+        draw(folder / picture, sections, most)
     except OSError as error:
         raise UsageError(f"{short(folder)}: can't be written to ({error.strerror}); add output=<folder>") from error
 
 
-def _markdown(sections: Sequence[Section], runs: Sequence[Run]) -> str:
-    parts = [f"# Comparison of {len(runs)} run{'s' * (len(runs) > 1)}\n", "![](comparison.png)\n"]
+def _markdown(sections: Sequence[Section], runs: Sequence[Run], picture: str) -> str:
+    parts = [f"# Comparison of {len(runs)} run{'s' * (len(runs) > 1)}\n", f"{picture}\n"]
     for section in sections:
         parts += [f"## {in_markdown(section.title)}\n", _markdown_table(section_cells(section, section.metrics))]
         parts += [f"{note}\n" for note in notes(section)]

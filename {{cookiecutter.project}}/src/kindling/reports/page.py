@@ -11,14 +11,17 @@ from urllib.parse import quote
 from ..checkpoints.parts import matches
 from ..digits import duration, metric, setting
 from ..errors import short, visible
+from ..formats import as_picture
 from ..overrides import option_name
-from ..runs.metrics import metric_cells
+from ..runs.history import Best
+from ..runs.metrics import is_of, metric_cells
 from ..runs.name import run_name
 from ..runs.read import read_record
 from ..runs.settings import flatten
 from ..tables import in_markdown, markdown_table
 
-FILES = ("curves.png", "confusion_matrix.png", "predictions.png", "predictions.csv", "samples.csv")
+PICTURES = ("curves", "confusion_matrix", "predictions")
+TABLES = ("predictions.csv", "samples.csv")
 
 Facts = dict[str, Any]
 
@@ -33,6 +36,7 @@ class Summary:
         sections: Facts by the name of their section.
         metrics: By their names, such as `val/loss`.
         overrides: The options of the run.
+        format: Of the pictures.
     """
 
     checkpoint: Path
@@ -40,6 +44,7 @@ class Summary:
     sections: dict[str, Facts]
     metrics: dict[str, float]
     overrides: list[str]
+    format: str = "png"
 
     def text(self) -> str:
         """Return all facts, in full, as lines that a program can read."""
@@ -80,10 +85,11 @@ class Summary:
 
     def _links(self) -> list[str]:
         """Return paragraphs that show the pictures and lead to the tables that are there."""
-        files = [path for path in (self.folder / name for name in FILES) if path.is_file()]
-        links = {path.stem.replace("_", " "): _link(path, self.checkpoint.parent) for path in files}
-        pictures = [f"![{name}]({link})" for name, link in links.items() if link.endswith(".png")]
-        tables = [f"[{link.rpartition('/')[2]}]({link})" for link in links.values() if link.endswith(".csv")]
+        start = self.checkpoint.parent
+        drawn = {name.replace("_", " "): Path(self.folder, f"{name}.{self.format}") for name in PICTURES}
+        pictures = [as_picture(name, _link(path, start)) for name, path in drawn.items() if path.is_file()]
+        written = [path for path in (self.folder / name for name in TABLES) if path.is_file()]
+        tables = [f"[{path.name}]({_link(path, start)})" for path in written]
         return [
             *(["\n".join(pictures)] if pictures else []),
             *([f"Test samples: {', '.join(tables)}"] if tables else []),
@@ -113,6 +119,25 @@ def hyperparameters(
             parent, _, last = name.rpartition(".")
             chosen[parent if last == "_target_" else name] = value.rpartition(".")[2] if last == "_target_" else value
     return chosen
+
+
+def training_facts(path: Path, checkpoint: dict[str, Any], best: Best | None, metrics: dict[str, float]) -> Facts:
+    """Return where training stood when a checkpoint was saved, and what it had reached."""
+    saved = checkpoint.get("resume", {})
+    training: Facts = {"checkpoint": path.name, "epoch": saved.get("epochs"), "step": checkpoint["global_step"]}
+    if best:
+        training["epoch"] = best.epoch if best.epoch % 1 else int(best.epoch)
+        training |= {"monitor": best.name, "best": best.value}
+    training |= metrics
+    if seconds := checkpoint.get("report", {}).get("seconds"):
+        training["seconds"] = round(seconds, 1)
+    return training
+
+
+def validated(checkpoint: dict[str, Any]) -> dict[str, float]:
+    """Return the validation metrics that a checkpoint holds."""
+    metrics: dict[str, float] = checkpoint.get("resume", {}).get("metrics", {})
+    return {name: value for name, value in metrics.items() if is_of(name, "val")}
 
 
 def data_facts(data: Any) -> Facts:

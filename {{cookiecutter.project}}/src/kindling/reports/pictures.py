@@ -93,11 +93,11 @@ def draw_curves(path: Path, curves: Curves, name: str) -> None:
 
 
 def draw_report(path: Path, summary: Summary, curves: Curves) -> None:
-    """Draw a summary in columns above the curves; the picture holds its text, too, as `Description`."""
+    """Draw a summary in columns above the curves; the picture holds its text, too, as its description."""
     columns = _columns(summary)
     height = 0.55 + 0.137 * max(len(column) for column in columns)
     size = (3.7 * max(len(columns), curves.columns()), height + curves.height())
-    with figure_at(path, size, metadata={"Description": summary.text()}) as figure:
+    with figure_at(path, size, description=summary.text()) as figure:
         parts: Any = figure.subfigures(2, height_ratios=[height, curves.height()])
         top, bottom = parts
         top.text(

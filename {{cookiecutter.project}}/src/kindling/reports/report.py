@@ -13,14 +13,15 @@ from ..checkpoints.config import config_of, read_config
 from ..checkpoints.io import read
 from ..errors import Interrupted, UsageError
 from ..files import new_file
-from ..loggers.publish import publish_image, publish_table
+from ..formats import FORMATS
+from ..loggers.publish import publish_table
 from ..runs.history import History
-from ..runs.metrics import is_of
 from ..runs.name import run_name
 from ..tables import write_csv
+from .drawn import Drawn
 from .harmless import without_harm
 from .outcomes import Outcomes
-from .page import Summary, data_facts, hyperparameters, is_page
+from .page import Summary, data_facts, hyperparameters, is_page, training_facts, validated
 from .places import gather, measured, monitored, monitoring, place, rate
 
 LOG = "csv/steps.csv"  # in the run's folder; it may have more learning rates than there are metrics
@@ -41,6 +42,7 @@ class Report(Callback):
         samples: Test samples in the table, with what the data module's `show` makes of them; zero for none.
         every_improvement: Whether the picture and the page are drawn in each epoch that brought a new best checkpoint.
         tested: Whether the best checkpoint is tested right after training; its report waits for those metrics.
+        format: Of the pictures: png, svg or pdf.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Report(Callback):
         samples: int = 50,
         every_improvement: bool = False,
         tested: bool = False,
+        format: str = "png",
     ) -> None:
         if samples < 0:
             raise UsageError(f"callbacks.report.samples={samples}: expected 0 or more")
@@ -60,13 +63,14 @@ class Report(Callback):
         self.samples = samples
         self.every_improvement = every_improvement
         self.tested = tested
+        self.drawn = Drawn(format)
         self.history = History()
         self._metrics: dict[str, float] = {}  # of the best checkpoint, tested after training
         self._ended: tuple[float, int] | None = None  # epoch and step of an end whose training metrics are yet to come
         self._resumed_at: float | None = None
         self._seconds = 0.0  # of training, before
         self._since: float | None = None
-        self._drawn: dict[Path, float] = {}  # when the checkpoints were saved that have a report
+        self._saved: dict[Path, float] = {}  # when the checkpoints were saved that have a report
         self._waits: Path | None = None  # the best checkpoint, until it has been tested
         self._outcomes: Outcomes | None = None  # of the test; None if something is missing for them
 
@@ -149,9 +153,8 @@ class Report(Callback):
         if trainer.ckpt_path:
             checkpoint = Path(trainer.ckpt_path)
             self._draw_checkpoint(trainer, checkpoint, monitored(trainer, checkpoint), self._metrics)
-            publish_image(trainer.loggers, "report", checkpoint.with_suffix(".png"))
-        if Path(self.folder, "curves.png").exists():
-            publish_image(trainer.loggers, "curves", self.folder / "curves.png")
+            self.drawn.publish("report", trainer.loggers)
+        self.drawn.publish("curves", trainer.loggers)
 
     @without_harm
     def _collect(self, trainer: Trainer, outputs: Any, batch: Any) -> None:
@@ -186,8 +189,9 @@ class Report(Callback):
 
         config = config_of(trainer.lightning_module)
         best = self.history.best(config["monitor"], config["mode"]) if "monitor" in config else None
-        draw_curves(self.folder / "curves.png", Curves(self.history, self.folder / LOG, best), run_name(self.folder))
-        self._drawn = {}
+        curves = Curves(self.history, self.folder / LOG, best)
+        self.drawn.draw("curves", self.folder / "curves", draw_curves, curves, run_name(self.folder))
+        self._saved = {}
         self._improve(trainer)
 
     @without_harm
@@ -197,13 +201,14 @@ class Report(Callback):
             return
         for callback in monitoring(trainer):
             for path in map(Path, callback.best_k_models):
-                if path != self._waits and path.exists() and self._drawn.get(path) != path.stat().st_mtime:
+                if path != self._waits and path.exists() and self._saved.get(path) != path.stat().st_mtime:
                     self._draw_checkpoint(trainer, path, callback.monitor)
-                    self._drawn[path] = path.stat().st_mtime
+                    self._saved[path] = path.stat().st_mtime
             for page in Path(callback.dirpath or self.folder).glob("*.md"):
                 if not page.with_suffix(".ckpt").exists() and is_page(page):
                     page.unlink()
-                    page.with_suffix(".png").unlink(missing_ok=True)
+                    for name in FORMATS:
+                        page.with_suffix(f".{name}").unlink(missing_ok=True)
 
     def _draw_checkpoint(
         self, trainer: Trainer, path: Path, monitor: str | None, metrics: dict[str, float] | None = None
@@ -211,24 +216,17 @@ class Report(Callback):
         from .pictures import Curves, draw_report
 
         checkpoint = read(path, mmap=True)
-        step, saved = checkpoint["global_step"], checkpoint.get("resume", {})
-        best = self.history.at(step, monitor) if monitor else None
-        training: dict[str, Any] = {"checkpoint": path.name, "epoch": saved.get("epochs"), "step": step}
-        if best:
-            training["epoch"] = best.epoch if best.epoch % 1 else int(best.epoch)
-            training |= {"monitor": best.name, "best": best.value}
-        metrics = metrics or {name: value for name, value in saved.get("metrics", {}).items() if is_of(name, "val")}
-        training |= metrics
-        if seconds := checkpoint.get("report", {}).get("seconds"):
-            training["seconds"] = round(seconds, 1)
+        best = self.history.at(checkpoint["global_step"], monitor) if monitor else None
+        metrics = metrics or validated(checkpoint)
         config = read_config(checkpoint)
         sections = {
             "hyperparameters": hyperparameters(config, *self.patterns),
-            "training": training,
+            "training": training_facts(path, checkpoint, best, metrics),
             "data": data_facts(trainer.datamodule),  # type: ignore[attr-defined]
         }
-        summary = Summary(path, self.folder, sections, metrics, config.get("overrides", []))
-        draw_report(path.with_suffix(".png"), summary, Curves(self.history, self.folder / LOG, best))
+        summary = Summary(path, self.folder, sections, metrics, config.get("overrides", []), self.drawn.format)
+        curves = Curves(self.history, self.folder / LOG, best)
+        self.drawn.draw("report", path.with_suffix(""), draw_report, summary, curves)
         with new_file(path.with_suffix(".md")) as new:
             new.write_text(summary.markdown(), encoding="utf-8")
 
@@ -237,12 +235,13 @@ class Report(Callback):
 
         outcomes.write(self.folder / "predictions.csv")
         if outcomes.are_classes:
-            draw_matrix(picture := self.folder / "confusion_matrix.png", outcomes.matrix(), outcomes.classes)
-            publish_image(trainer.loggers, picture.stem, picture)
+            picture, arguments = self.folder / "confusion_matrix", (outcomes.matrix(), outcomes.classes)
+            self.drawn.draw(picture.name, picture, draw_matrix, *arguments)
+            self.drawn.publish(picture.name, trainer.loggers)
         elif outcomes.are_numbers:
-            actual, predicted = np.array(outcomes.actual), np.array(outcomes.predicted)
-            draw_scatter(picture := self.folder / "predictions.png", actual, predicted)
-            publish_image(trainer.loggers, picture.stem, picture)
+            picture, numbers = self.folder / "predictions", (outcomes.actual, outcomes.predicted)
+            self.drawn.draw(picture.name, picture, draw_scatter, *map(np.array, numbers))
+            self.drawn.publish(picture.name, trainer.loggers)
         if self.samples:
             show = getattr(trainer.datamodule, "show", None)  # type: ignore[attr-defined]
             columns, rows = outcomes.samples(self.samples, show)

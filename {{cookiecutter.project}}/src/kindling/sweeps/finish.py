@@ -22,7 +22,12 @@ FILE = "results.csv"
 
 
 def report_search(
-    folder: Path, study: optuna.Study, objectives: dict[str, str], fixed: list[str], experiment: Path | None
+    folder: Path,
+    study: optuna.Study,
+    objectives: dict[str, str],
+    fixed: list[str],
+    experiment: Path | None,
+    format: str = "png",
 ) -> int:
     """Print the best trials, write what the sweep has found, and return how many trials failed.
 
@@ -32,6 +37,7 @@ def report_search(
         objectives: The metrics that it optimized, and whether "min" or "max" is wanted.
         fixed: The overrides that all of its jobs had.
         experiment: The experiment file to write for the best trial, in configs/experiment; None for none.
+        format: Of the pictures.
     """
     sweep = read_sweep(folder, study, objectives, _command())
     write_trials(folder / FILE, sweep)
@@ -45,7 +51,7 @@ def report_search(
     again = f"python train.py experiment={experiment.stem}" if experiment and written else ""
     if again:
         print(f"Train it: {again}")
-    for reason in _draw(sweep, again):
+    for reason in _draw(sweep, again, format):
         print(reason)
     print(f"Each trial: {short(folder / FILE)}")
     print(f"Report: {short(folder / 'report.html')}")
@@ -87,12 +93,12 @@ def write_trials(path: Path, sweep: SweepResult) -> None:
     write_csv(path, list(lines[0]) if lines else ["trial", "state"], (list(line.values()) for line in lines))
 
 
-def _draw(sweep: SweepResult, again: str) -> list[str]:
+def _draw(sweep: SweepResult, again: str, format: str) -> list[str]:
     """Draw the pictures and write the page, and return a line for each picture that there is not."""
     from .page import write_page
     from .pictures import draw  # here, as Matplotlib takes most of a second
 
-    pictures, left_out = draw(sweep)
+    pictures, left_out = draw(sweep, format)
     write_page(sweep.folder / "report.html", sweep, trial_cells(sweep, _in_order(sweep)), pictures, left_out, again)
     return left_out
 

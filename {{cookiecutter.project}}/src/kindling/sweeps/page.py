@@ -1,4 +1,4 @@
-"""A sweep as one HTML file, which needs nothing beside it."""
+"""A sweep as one HTML file, which needs nothing beside it but pictures that are PDF."""
 
 import base64
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from ..files import new_file
 from ..tables import Cells
 from .trials import SweepResult
 
+KINDS = {".png": "image/png", ".svg": "image/svg+xml"}  # a browser shows them within a page
 PAGE = Template("""\
 <!DOCTYPE html>
 <html lang="en">
@@ -85,8 +86,11 @@ def _best(sweep: SweepResult, again: str) -> list[str]:
 def _pictures(folder: Path, names: Iterable[str], left_out: list[str]) -> list[str]:
     parts = []
     for name in names:
+        if name.endswith(".pdf"):
+            parts.append(f'<p><a href="{escape(name)}">{escape(name)}</a></p>')
+            continue
         content = base64.b64encode((folder / name).read_bytes()).decode()
-        parts.append(f'<img alt="{escape(Path(name).stem)}" src="data:image/png;base64,{content}">')
+        parts.append(f'<img alt="{escape(Path(name).stem)}" src="data:{KINDS[Path(name).suffix]};base64,{content}">')
     return [*parts, *(f'<p class="quiet">{escape(line)}</p>' for line in left_out)]
 
 

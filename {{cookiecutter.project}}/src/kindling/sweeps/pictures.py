@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -24,26 +25,26 @@ class NothingToDrawError(Exception):
     """There is no picture, and this is why."""
 
 
-def draw(sweep: SweepResult) -> tuple[list[str], list[str]]:
-    """Draw what can be drawn into the sweep's folder.
+def draw(sweep: SweepResult, format: str) -> tuple[list[str], list[str]]:
+    """Draw what can be drawn into the sweep's folder, as files of a format.
 
     Returns:
         The names of the pictures, and a line for each that is left out.
     """
-    pictures: dict[str, Callable[[SweepResult], None]] = {
-        "pareto.png": _draw_front,
-        "history.png": _draw_history,
-        "importances.png": _draw_importances,
-        "parallel.png": _draw_parallel,
+    pictures: dict[str, Callable[[SweepResult, Path], None]] = {
+        f"pareto.{format}": _draw_front,
+        f"history.{format}": _draw_history,
+        f"importances.{format}": _draw_importances,
+        f"parallel.{format}": _draw_parallel,
     }
     if len(sweep.objectives) == 1:
-        del pictures["pareto.png"]
+        del pictures[f"pareto.{format}"]
     drawn, left_out = [], []
     for name, picture in pictures.items():
         try:
             if len(_finite(sweep)) < 2:
                 raise NothingToDrawError("fewer than two trials are complete")
-            picture(sweep)
+            picture(sweep, sweep.folder / name)
             drawn.append(name)
         except NothingToDrawError as reason:
             left_out.append(f"No {name}: {reason}")
@@ -51,10 +52,10 @@ def draw(sweep: SweepResult) -> tuple[list[str], list[str]]:
     return drawn, left_out
 
 
-def _draw_history(sweep: SweepResult) -> None:
+def _draw_history(sweep: SweepResult, path: Path) -> None:
     """Draw what each trial reached, and the best so far."""
     count = len(sweep.objectives)
-    with figure_at(sweep.folder / "history.png", (7.4, 0.5 + 2.4 * count)) as figure:
+    with figure_at(path, (7.4, 0.5 + 2.4 * count)) as figure:
         figure.suptitle(f"{cut(sweep.folder.name, 48)}: {sweep.counts()}", fontsize=10)
         axes = figure.subplots(count, 1, squeeze=False, sharex=True).flatten()
         for place, (axis, name) in enumerate(zip(axes, sweep.objectives, strict=True)):
@@ -85,7 +86,7 @@ def _draw_history_of(axis: Axes, sweep: SweepResult, place: int) -> None:
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
 
 
-def _draw_importances(sweep: SweepResult) -> None:
+def _draw_importances(sweep: SweepResult, path: Path) -> None:
     """Draw how much each option matters, for each objective."""
     if len(sweep.varied()) < 2:
         raise NothingToDrawError("fewer than two options vary")
@@ -98,7 +99,7 @@ def _draw_importances(sweep: SweepResult) -> None:
     warning = f", fewer than {FEW}: they say little" if complete < FEW else ""
     width = 5.2 + 0.065 * max(len(cut(key, LONGEST)) for key in keys) + 1.2 * several
     height = 1.0 + (0.14 + 0.18 * len(found)) * len(keys)
-    with figure_at(sweep.folder / "importances.png", (width, height)) as figure:
+    with figure_at(path, (width, height)) as figure:
         axis = figure.add_subplot()
         for place, ((name, shares), color) in enumerate(zip(found.items(), COLORS, strict=False)):
             values = [shares.get(key, 0) for key in keys]
@@ -117,7 +118,7 @@ def _draw_importances(sweep: SweepResult) -> None:
             axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
 
 
-def _draw_parallel(sweep: SweepResult) -> None:
+def _draw_parallel(sweep: SweepResult, path: Path) -> None:
     """Draw each complete trial as a line through its settings to what it reached."""
     trials, keys = _finite(sweep), sweep.varied()
     if not keys:
@@ -129,18 +130,18 @@ def _draw_parallel(sweep: SweepResult) -> None:
         title += f"; {MOST_AXES} of {len(keys)} options"
         keys = sorted(keys, key=lambda key: -known.get(key, 0))[:MOST_AXES]
     axes = scales(sweep, trials, keys)
-    with figure_at(sweep.folder / "parallel.png", (max(5.4, 1.5 * len(axes) + 0.6), 4.2)) as figure:
+    with figure_at(path, (max(5.4, 1.5 * len(axes) + 0.6), 4.2)) as figure:
         figure.suptitle(f"{cut(sweep.folder.name, 40)}: {title}", fontsize=9)
         draw_lines(figure.add_subplot(), sweep, trials, axes)
 
 
-def _draw_front(sweep: SweepResult) -> None:
+def _draw_front(sweep: SweepResult, path: Path) -> None:
     """Draw each pair of objectives, with the trials that no other one beats in all of them."""
     trials, objectives = _finite(sweep), list(sweep.objectives.items())
     front = [trial for trial in trials if trial.number in sweep.front]
     others = [trial for trial in trials if trial.number not in sweep.front]
     pairs = [(x, y) for x in range(len(objectives)) for y in range(x + 1, len(objectives))]
-    with figure_at(sweep.folder / "pareto.png", (max(5.6, 4.2 * len(pairs)), 4.2)) as figure:
+    with figure_at(path, (max(5.6, 4.2 * len(pairs)), 4.2)) as figure:
         for axis, (x, y) in zip(figure.subplots(1, len(pairs), squeeze=False).flatten(), pairs, strict=True):
             front.sort(key=lambda trial: trial.values[x])
             _scatter(axis, others, x, y, color=PALE, label="other trials")

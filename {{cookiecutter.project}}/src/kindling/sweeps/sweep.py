@@ -20,6 +20,7 @@ from ..digits import counted
 from ..errors import UsageError, short
 from ..exits import HYDRA_ERRORS, exit_code
 from ..files import new_file
+from ..formats import check_format
 from ..overrides import option_name, quote
 from ..runs.read import read_yaml
 from .jobs import Jobs, Listed, shared_step
@@ -57,6 +58,8 @@ class Sweep:
         self.space = space
         self.folder = folder
         self.search = cfg.get("sweep")
+        report = cfg.callbacks.get("report") if cfg.get("callbacks") else None
+        self.format = check_format((report or {}).get("format", "png"), "callbacks.report.format")
         self.joins = bool(cfg.get("launcher") and cfg.launcher.get("jobs"))  # for some jobs of another one's sweep
 
     def run(self) -> int:
@@ -185,7 +188,8 @@ class Sweep:
 
         assert isinstance(jobs, Search)
         experiment = Path(self.search.experiments, f"best_of_{self.folder.name}.yaml")
-        failed = report_search(self.folder, jobs.study, objectives, list(self.space.fixed.values()), experiment)
+        fixed = list(self.space.fixed.values())
+        failed = report_search(self.folder, jobs.study, objectives, fixed, experiment, self.format)
         return int(bool(failed))
 
 

@@ -14,6 +14,7 @@ from ..checkpoints.config import attach, config_of, portable
 from ..checkpoints.find import find_checkpoint
 from ..checkpoints.load import load_data, load_task, load_weights
 from ..errors import UsageError
+from ..formats import check_format
 from ..runs.console import describe, describe_resumed, show_profile, write_metrics
 from ..runs.metrics import is_metric
 from ..runs.rerun import describe_rerun
@@ -57,6 +58,7 @@ def load(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Trainer
     Raises:
         UsageError: There is no such checkpoint, or it can't be used.
     """
+    check_format(cfg.format, "format")
     if cfg.trainer.get("limit_test_batches") == 0:
         raise UsageError("trainer.limit_test_batches=0: nothing would be tested; 1.0 tests everything")
     path = find_checkpoint(cfg.checkpoint, cfg.paths.runs)
@@ -65,7 +67,7 @@ def load(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Trainer
     if cfg.report:
         from ..reports.report import Report  # here, as an evaluation without one needs no pictures
 
-        trainer.callbacks.append(Report(path.parent))
+        trainer.callbacks.append(Report(path.parent, format=cfg.format))
     return load_data(path, cfg.paths.root), task, trainer, path
 
 

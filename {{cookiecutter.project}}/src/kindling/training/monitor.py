@@ -35,7 +35,8 @@ def check_monitor(task: Any, data: LightningDataModule, trainer: Trainer, monito
         raise UsageError(f"monitor={monitor}: the name of a metric is expected, such as val/loss")
     if not hasattr(task, "val_metrics"):
         return
-    known = {"train/loss", "val/loss", *map(str, task.val_metrics)}
+    measured = [*task.val_metrics, *(getattr(task, "train_metrics", None) or ())]
+    known = {"train/loss", "val/loss", *map(str, measured)}
     if monitor in known:
         return
     callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]

@@ -23,8 +23,10 @@ from .fast import speed_up
 from .finite import Finite
 from .logs import Logs
 from .position import Position
+from .schedules import Schedules
 from .seeds import Seeds
 from .shares import Shares
+from .train_metrics import TrainMetrics
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
@@ -70,8 +72,8 @@ def build_trainer(
         folder = options.get("default_root_dir")
         options["profiler"] = PROFILERS[options["profiler"]](dirpath=folder, filename="profile")
     plugins = options.pop("plugins", None) or []
-    own: list[Callback] = [Seeds(seed, reseed), Resume(), Takeover(), Position(), Logs(), Compile()]
-    own += [Finite()] if stop_at_nan else []
+    own: list[Callback] = [Seeds(seed, reseed), Resume(), Takeover(), Position(), Logs(), TrainMetrics()]
+    own += [Schedules(), Compile(), *([Finite()] if stop_at_nan else [])]
     # `last.ckpt` holds the states of the other callbacks, which have to have seen the same epoch.
     callbacks = sorted(_wanted(callbacks, options), key=lambda callback: isinstance(callback, LastCheckpoint))
     # The data module's own sampler shares the batches out among the processes.
