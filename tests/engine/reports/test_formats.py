@@ -114,12 +114,12 @@ def test_what_is_found_before_training_is_drawn_as_asked() -> None:
     [
         "train callbacks.report.format=gif",
         "train -m sweep=learning_rate callbacks.report.format=gif",
-        "evaluate checkpoint=best format=gif",
+        "evaluate checkpoint={trained} format=gif",
         "compare format=gif",
     ],
 )
-def test_another_format_is_refused_in_one_line(line: str, command: Command, dataset: list[str], tmp_path: Path) -> None:
-    name, *options = line.split()
+def test_another_format_is_refused_in_one_line(line: str, command: Command, dataset: list[str], trained: Path) -> None:
+    name, *options = line.format(trained=trained).split()
     result = command(name, *options, *(dataset if name == "train" else []))
     assert result.code == 2
     (said,) = result.err.splitlines()

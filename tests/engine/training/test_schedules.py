@@ -15,7 +15,7 @@ from plain import LitModel
 trust("plain")  # whose classes stand in the checkpoints of runs that are resumed
 trust(__name__)
 ONE_CYCLE = ["scheduler=constant", "~scheduler.scheduler.factor", "scheduler.interval=step"]
-ONE_CYCLE += ["scheduler.scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "scheduler.scheduler.max_lr=0.01"]
+ONE_CYCLE += ["scheduler.scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "+scheduler.scheduler.max_lr=0.01"]
 OURS = ["model=bow", "data.batch_size=24", *ONE_CYCLE]  # six batches
 OWN = ["task=own", f"task._target_={__name__}.LitCycle", "data=own", "data._target_=plain.LitData"]  # six, too
 LOGGED = ["logger=[csv]", "callbacks=[checkpoint,learning_rate]", "trainer.log_every_n_steps=1"]

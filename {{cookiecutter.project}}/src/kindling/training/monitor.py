@@ -1,12 +1,12 @@
 """Whether anything logs the metric that is watched: asked before training, not after its first epoch."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
-from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from lightning_fabric.plugins.environments import LightningEnvironment
+from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
-from pytorch_lightning.plugins.environments import LightningEnvironment
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ..data.loader import as_it_is
 from ..errors import UsageError, did_you_mean
@@ -50,13 +50,13 @@ def check_monitor(task: Any, data: LightningDataModule, trainer: Trainer, monito
         raise UsageError(f"monitor={monitor}: there is no such metric{remedy}")
 
 
-def _try(task: LightningModule, data: LightningDataModule, batch: Any) -> set[str]:
+def _try(task: Any, data: LightningDataModule, batch: Any) -> set[str]:
     """Return the names of what a copy of the task has logged after an epoch of one batch, on the CPU."""
-    task, data = copy.deepcopy(task), copy.copy(data)
+    task, data, batches = copy.deepcopy(task), copy.copy(data), cast(Dataset[Any], [batch])
     if hasattr(task, "scheduler"):
         task.scheduler = None  # one step is no schedule
     for name in ("train_dataloader", "val_dataloader"):
-        setattr(data, name, lambda: DataLoader([batch], batch_size=None, collate_fn=as_it_is))
+        setattr(data, name, lambda: DataLoader(batches, batch_size=None, collate_fn=as_it_is))
     trainer = Trainer(
         accelerator="cpu",
         devices=1,
