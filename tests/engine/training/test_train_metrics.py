@@ -1,6 +1,7 @@
 """`task.train_metrics=true` logs the metrics of training per epoch, the same if it is resumed or has two processes."""
 
 import csv
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -148,4 +149,8 @@ def test_two_processes_agree_with_one_and_are_resumed_to_the_same_bits(tmp_path:
     for name, values in one.items():
         assert len(values) == 2 and two[name] == pytest.approx(values, rel=5e-7)
     go("cut", *options, *TWO, "trainer.max_steps=8")  # of five in an epoch
+    shutil.copytree(tmp_path / "cut", tmp_path / "alone")
     assert go("cut", f"resume={tmp_path / 'cut'}", "trainer.max_steps=-1") == two
+    alone = go("alone", f"resume={tmp_path / 'alone'}", "trainer.max_steps=-1", "trainer.devices=1")  # takes over
+    assert {name: len(values) for name, values in alone.items()} == dict.fromkeys(one, 2)
+    assert alone["train/accuracy"] == pytest.approx(one["train/accuracy"], rel=5e-7)

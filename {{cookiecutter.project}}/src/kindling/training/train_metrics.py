@@ -43,7 +43,7 @@ class TrainMetrics(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for name, metric in _find(pl_module).items() if self._loaded else ():
             parts = [part[name] for part in self._loaded if _fits(metric, part.get(name))]
-            for number, part in enumerate(parts):
+            for number, part in enumerate(parts if _adds_up(metric) else parts[:1]):
                 _restore(metric, part, merge=number > 0)
         self._restored, self._loaded = bool(self._loaded), []
 
@@ -80,6 +80,12 @@ def _fits(metric: Metric, saved: Any) -> bool:
     return {name: type(value) for name, value in saved["state"].items()} == kinds
 
 
+def _adds_up(metric: Metric) -> bool:
+    """Whether the states of several processes make those of one."""
+    simple = all(reduction is not None for reduction in metric._reductions.values())
+    return simple and metric.full_state_update is False and not metric.dist_sync_on_step
+
+
 def _restore(metric: Metric, saved: dict[str, Any], merge: bool) -> None:
     """Give a metric its states again, or add those of another process."""
 
@@ -87,7 +93,7 @@ def _restore(metric: Metric, saved: dict[str, Any], merge: bool) -> None:
         return [move(part) for part in value] if isinstance(value, list) else value.to(metric.device)
 
     states: dict[str, Tensor | list[Tensor]] = {name: move(value) for name, value in saved["state"].items()}
-    metric._update_count += saved["count"]
+    metric._update_count = saved["count"] + (metric._update_count if merge else 0)
     metric._computed = None
     if merge:
         metric.merge_state(states)
