@@ -3,7 +3,7 @@
 import copy
 from typing import Any, cast
 
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch.utils.data import DataLoader, Dataset
