@@ -23,10 +23,8 @@ def main(cfg: DictConfig) -> None:
     from kindling.compare.facts import comparison_facts
     from kindling.compare.output import print_comparison, write_comparison
     from kindling.compare.rows import compare, judge
-    from kindling.formats import check_format
     from kindling.runs.run import find_runs, read_run
 
-    check_format(cfg.format, "format")
     runs = [read_run(folder) for folder in find_runs(list(cfg.runs))]
     for section in (sections := compare(runs, cfg.metric, cfg.mode)):
         judge(section)

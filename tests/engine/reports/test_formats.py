@@ -115,7 +115,7 @@ def test_what_is_found_before_training_is_drawn_as_asked() -> None:
         "train callbacks.report.format=gif",
         "train -m sweep=learning_rate callbacks.report.format=gif",
         "evaluate checkpoint={trained} format=gif",
-        "compare format=gif",
+        "compare {trained} format=gif",
     ],
 )
 def test_another_format_is_refused_in_one_line(line: str, command: Command, dataset: list[str], trained: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import UsageError, short, visible
 from ..files import new_file
-from ..formats import as_picture
+from ..formats import as_picture, check_format
 from ..runs.run import Run
 from ..tables import Cells, in_markdown, markdown_table, print_table, screen
 from .page import write_page
@@ -47,11 +47,11 @@ def write_comparison(
     """Write `comparison.html`, `.md`, `.csv` and, of this format, a picture to the folder.
 
     Raises:
-        UsageError: The folder can't be written to.
+        UsageError: There is no such format, or the folder can't be written to.
     """
     from .picture import draw  # here, as it takes a second
 
-    picture = f"comparison.{format}"
+    picture = f"comparison.{check_format(format, 'format')}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_runs(folder / "comparison.csv", sections)
