@@ -23,19 +23,36 @@ def parameters(target: str) -> Parameters:
     A class hands further options (`**kwargs`) on to its base, a function to the class that it returns. Nothing is
     returned for what can't be imported, which is said elsewhere, or has no signature.
     """
-    import_torchmetrics()  # before Lightning does, as where a job begins
-    try:
-        located = _locate(target)
-    except ImportError:
-        return {}
     found: Parameters = {}
-    for function in _chain(located):
+    for function in functions(target):
         signature = _signature(function)
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         found = {p.name: p for p in signature.parameters.values() if p.kind in named and p.name != "self"} | found
-        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values()):
+    return found
+
+
+def takes_more(target: str) -> bool:
+    """Whether a class or function takes options that no signature names, or is not known."""
+    return all(_hands_on(function) for function in functions(target))
+
+
+def functions(target: str) -> list[Callable[..., Any]]:
+    """Return the functions that see the options for this name, each what the one before does not name itself."""
+    found: list[Callable[..., Any]] = []
+    for function in _chain(find(target)):
+        found.append(function)
+        if not _hands_on(function):
             break
     return found
+
+
+def find(target: str) -> Any:
+    """Return the class or function of this name; None if it can't be imported."""
+    import_torchmetrics()  # before Lightning does, as where a job begins
+    try:
+        return _locate(target)
+    except ImportError:
+        return None
 
 
 def accepts(parameter: inspect.Parameter, value: Any) -> bool:
@@ -48,7 +65,7 @@ def accepts(parameter: inspect.Parameter, value: Any) -> bool:
 def described(parameter: inspect.Parameter) -> str:
     """Return the type of an argument in a few words."""
     annotation = parameter.annotation
-    parts = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    parts = typing.get_args(annotation) if is_union(annotation) else (annotation,)
     names = dict.fromkeys(WORDS[part] for part in parts if part in WORDS)
     if WORDS[float] in names:
         names.pop(WORDS[int], None)
@@ -57,11 +74,15 @@ def described(parameter: inspect.Parameter) -> str:
 
 def _chain(target: Any) -> Iterator[Callable[..., Any]]:
     """Yield the functions that see the options, each for what the one before does not name itself."""
-    if not isinstance(target, type):
+    if not isinstance(target, type) and callable(target):
         yield target
         target = _signature(target).return_annotation
     if isinstance(target, type):
         yield from (vars(base)["__init__"] for base in target.__mro__[:-1] if "__init__" in vars(base))
+
+
+def _hands_on(function: Callable[..., Any]) -> bool:
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in _signature(function).parameters.values())
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
@@ -74,7 +95,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _fits(annotation: Any, value: Any) -> bool:
-    if _is_union(annotation):
+    if is_union(annotation):
         return any(_fits(part, value) for part in typing.get_args(annotation))
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
@@ -107,7 +128,8 @@ def _is_a(kind: type, value: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _is_union(annotation: Any) -> bool:
+def is_union(annotation: Any) -> bool:
+    """Whether a type is one of several."""
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
