@@ -15,7 +15,7 @@ MOST_LINES = 250
 # From the ground up. A file at the root has a floor of its own; the modules of a room may import each other.
 FLOORS = (
     *("errors", "exits", "files", "seeding", "digits", "tables", "overrides", "project", "later", "startup", "style"),
-    *("formats", "json_output"),
+    *("formats", "json_output", "addresses"),
     *("data", "checkpoints", "runs", "loggers", "compare", "reports", "training", "launch", "sweeps", "cli", "testing"),
 )
 

@@ -5,8 +5,9 @@ import os
 import pytest
 import yaml
 from commands import Command
+from kindling.addresses import without_password
 from kindling.errors import UsageError
-from kindling.sweeps.password import INSTEAD, STORAGE, kept_address, kept_overrides, without_password
+from kindling.sweeps.password import INSTEAD, STORAGE, kept_address, kept_overrides
 from kindling.sweeps.storage import running_trial
 
 SECRET = "s3cret.Word"

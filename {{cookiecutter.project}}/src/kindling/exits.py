@@ -22,6 +22,7 @@ ROOT = "PROJECT_ROOT"  # the folder of the command
 JOB = "JOB_OF_A_SWEEP"  # the folder of a job, in its process
 PROCESS = "PROCESS_FOLDER"  # where one of several processes finds its config, and leaves how it ended
 STORAGE = "SWEEP_STORAGE"  # the address of a search's database, if it has a password
+ADDRESSES = "ADDRESSES_WITH_PASSWORDS"  # other addresses, by what stands for them in files
 STRICT = "KINDLING_STRICT"  # set in tests: a report that fails ends the run
 HYDRA_ERRORS = "HYDRA_FULL_ERROR"  # Hydra's own: "1" makes it raise what it would print
 SLURM = "SLURM_JOB_ID"  # Slurm's own

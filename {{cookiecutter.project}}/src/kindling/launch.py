@@ -8,6 +8,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from .addresses import reveal
 from .errors import UsageError
 
 Metrics = dict[str, float]
@@ -31,6 +32,7 @@ def launch(function: Callable[[DictConfig], Metrics], cfg: DictConfig) -> Metric
     from .training.processes import run_processes
     from .training.tuning.tune import tune
 
+    reveal(cfg)  # what is written down is `hidden` again
     # By its own name: Lightning's loggers would meet it first, as logger.wandb.run.data_dir.
     for name, value in flatten(OmegaConf.to_container(cfg)).items():
         if value == MISSING:

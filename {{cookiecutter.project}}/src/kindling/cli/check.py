@@ -60,6 +60,11 @@ def check_arguments(file: Path, arguments: list[str]) -> list[str]:
     return [f"++{argument}" if argument in added else argument for argument in arguments]
 
 
+def leaves_runs(file: Path) -> bool:
+    """Whether a command writes down its options, as its configuration asks for a run's folder."""
+    return bool(_listed_defaults(file).get("hydra") == "train")
+
+
 def check_additions(file: Path, arguments: Iterable[str]) -> None:
     """Refuse the choice of one callback in the place of all, as callbacks=early_stopping hardly ever means that.
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..addresses import hidden_options
 from ..errors import Interrupted, Pruned, UsageError
 from ..exits import HYDRA_ERRORS, PRUNED, ROOT, exit_code
 from ..loggers.accounts import name_user
@@ -20,7 +21,7 @@ from ..runs.rerun import repeated
 from ..runs.resume import resumed
 from ..startup import switch_on
 from ..training.processes import be_process, is_process
-from .check import check_additions, check_arguments
+from .check import check_additions, check_arguments, leaves_runs
 from .form import check_form
 from .hooks import JobHooks
 from .mistakes import explain, explain_interruption, mistake
@@ -48,6 +49,8 @@ def command(main: Callable[[], Any], positional: str | None = None) -> Callable[
         if positional:
             sys.argv[1:] = name_positional(sys.argv[1:], positional)
         sys.argv[1:] = sorted(sys.argv[1:], key=is_override)  # Hydra takes no flag among the overrides
+        if leaves_runs(file):
+            sys.argv[1:] = hidden_options(sys.argv[1:])
         switch_on()
         if is_process():
             be_process(main, lambda error: mistake(error, file))

@@ -13,6 +13,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from ..addresses import hide
 from ..errors import UsageError
 from ..exits import FAILED, JOB, MISTAKE
 from ..runs.end import at_job_end, end_job
@@ -37,6 +38,8 @@ class JobHooks(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with _explaining(config):
+            if config.hydra.output_subdir:  # it leaves files
+                hide(config)
             if start := begin(config, "run"):
                 at_job_end(lambda failed: start.release())
             self._start = start

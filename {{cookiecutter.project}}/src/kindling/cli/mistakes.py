@@ -15,6 +15,7 @@ import yaml
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
+from ..addresses import without_password
 from ..errors import Interrupted, ProcessFailed, UsageError, did_you_mean, short, visible
 from ..exits import FAILED, JOB, MISTAKE, SIGUSR1, exit_code
 from ..project import SOURCE
@@ -40,7 +41,7 @@ def explain(error: BaseException, file: Path) -> int:
         return 0
     if line := mistake(error, file):
         which = f" (process {rank})" if (rank := outer_rank()) else ""
-        print(f"{file.name}{which}: {visible(line)}", file=sys.stderr)
+        print(f"{file.name}{which}: {visible(without_password(line))}", file=sys.stderr)
         return MISTAKE
     if isinstance(error, ProcessFailed):
         print(f"{error.text}{file.name}: {error}", file=sys.stderr)
@@ -58,7 +59,7 @@ def explain(error: BaseException, file: Path) -> int:
 def traceback_of(error: BaseException) -> str:
     """Return the whole traceback, that of the process which failed where it was one of several."""
     own = error.text if isinstance(error, ProcessFailed) else ""
-    return own or "".join(traceback.format_exception(error))
+    return without_password(own or "".join(traceback.format_exception(error)))
 
 
 def explain_interruption(interrupted: Interrupted, file: Path) -> int:

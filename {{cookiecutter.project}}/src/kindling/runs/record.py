@@ -15,6 +15,7 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from ..addresses import without_password
 from ..checkpoints.config import config_of
 from ..errors import Interrupted, Pruned
 from ..files import new_file
@@ -129,7 +130,7 @@ class Record(Callback):
                 self._update(status="pruned")
             else:
                 line = " ".join(f"{type(exception).__name__}: {exception}".split())
-                self._update(status="failed", error=line[:LONGEST])
+                self._update(status="failed", error=without_password(line)[:LONGEST])
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best}

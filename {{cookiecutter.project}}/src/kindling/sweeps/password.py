@@ -1,22 +1,20 @@
 """The password in the address of a search's database, which no file and no command line is to hold."""
 
 import os
-import re
 from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 
+from ..addresses import holds_password
 from ..exits import STORAGE
 from ..overrides import option_name, value_of
 
-# scheme://user:password@host and ?password=
-PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]+@|([?&](?:password|passwd|pwd))=[^&\s'\"]+", re.IGNORECASE)
 INSTEAD = f"${{oc.env:{STORAGE}}}"  # an address whose password only the environment of the sweep's processes has
 
 
 def kept_address(address: str | None) -> str | None:
     """Return the address as it may be written down; one with a password goes into the environment instead."""
-    if address is None or not _holds_password(address):
+    if address is None or not holds_password(address):
         return address
     os.environ[STORAGE] = OmegaConf.create({"address": address}).address
     return INSTEAD
@@ -27,19 +25,9 @@ def kept_overrides(overrides: Sequence[str]) -> list[str]:
     return [_kept(line) if option_name(line) == "sweep.storage" else line for line in overrides]
 
 
-def without_password(text: str) -> str:
-    """Return a message with stars for the passwords of the addresses in it."""
-    return PASSWORD.sub(lambda match: f"{match[2]}=***" if match[2] else f"{match[1]}:***@", text)
-
-
 def _kept(line: str) -> str:
     name, _, text = line.partition("=")
-    if not _holds_password(text):
+    if not holds_password(text):
         return line
     kept_address(str(value_of(line)))
     return f"{name}={INSTEAD}"
-
-
-def _holds_password(address: str) -> bool:
-    """Whether a password stands there itself, and not from where it is taken."""
-    return any("${" not in match[0] for match in PASSWORD.finditer(address))

@@ -12,10 +12,10 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
+from ..addresses import without_password
 from ..errors import UsageError
 from ..exits import STORAGE
 from ..runs.read import read_yaml
-from .password import without_password
 
 FILE = "study.log"  # the journal, in the sweep's folder
 

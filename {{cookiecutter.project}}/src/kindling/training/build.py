@@ -10,6 +10,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer, see
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from ..addresses import hidden
 from ..checkpoints.config import attach, config_of, portable
 from ..checkpoints.find import find_checkpoint
 from ..checkpoints.load import load_data, load_task, load_weights
@@ -43,7 +44,7 @@ def build(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Traine
 
     # The config travels in the checkpoint, so evaluate and predict need nothing else.
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
-    config = portable(resolved)
+    config = hidden(portable(resolved))
     attach(task, config)
     if cfg.resume:
         describe_resumed(cfg.resume, config)

@@ -26,6 +26,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from ..addresses import hidden
 from ..errors import Interrupted, ProcessFailed, Pruned, UsageError
 from ..exits import PROCESS, describe_code, stopping_signals
 from ..project import SOURCE
@@ -49,7 +50,7 @@ def run_processes(cfg: DictConfig, trainer: Any) -> None:
     count, nodes = trainer.num_devices, trainer.num_nodes
     environment = trainer.strategy.cluster_environment
     job_logging = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)
-    content = {"config": OmegaConf.to_container(cfg, resolve=True), "logging": job_logging}
+    content = {"config": hidden(OmegaConf.to_container(cfg, resolve=True)), "logging": job_logging}
     file = Path(os.environ["PROJECT_ROOT"], Path(sys.argv[0]).name)
     command = [sys.executable, str(file) if file.is_file() else sys.argv[0], *sys.argv[1:]]
     shared = {
