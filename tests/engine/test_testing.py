@@ -58,6 +58,12 @@ class ReadsAFile(BagOfWords):
         self.scale = float(Path("scale.txt").read_text())
 
 
+class SeesTheDataset(BagOfWords):
+    def forward(self, **inputs):
+        assert self.training or "-alone" not in Path.cwd().name or Path("../data").is_dir(), "the dataset has gone"
+        return super().forward(**inputs)
+
+
 class Explodes(BagOfWords):
     def forward(self, **inputs):
         return super().forward(**inputs) / 0
@@ -139,6 +145,12 @@ def test_a_model_that_reads_a_file_does_not_predict_alone(model, tmp_path) -> No
     check_trains(model("ReadsAFile"), tmp_path)
     with pytest.raises(AssertionError, match=r"(?s)keep it in a buffer.*No such file or directory: 'scale.txt'"):
         check_predicts_alone(model("ReadsAFile"), tmp_path)
+
+
+def test_the_dataset_stays_where_it_is_while_a_checkpoint_predicts_without_it(model, tmp_path) -> None:
+    check_predicts_alone(model("SeesTheDataset"), tmp_path)
+    config = torch.load(next(tmp_path.glob("*-alone")) / "model.ckpt", weights_only=True)["config"]
+    assert config["data"]["dir"] == "no-dataset" and str(tmp_path / "data") not in str(config["task"])
 
 
 def test_what_can_not_train_or_stop_shows_what_the_command_said(model, tmp_path) -> None:

@@ -1,6 +1,7 @@
 """A checkpoint is data: whatever its file says, none of it runs anything, and each attempt is refused in one line."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -474,3 +475,27 @@ def test_commands_refuse_in_one_line(command: Command, evil_run: Path, name: str
 def test_nobody_is_asked_to_trust_a_module_of_python(tampered: Callable[..., Path]) -> None:
     said = refused(load_task, tampered("task", loss={"_target_": "os.system", "_args_": ["exit"]}))
     assert "do not use the file" in said and "kindling.trust" not in said
+
+
+def test_training_says_what_no_command_will_build_from_its_checkpoints(
+    command: Command, dataset: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = [
+        *dataset,
+        "model=bow",
+        "debug=fast",
+        "logger=[]",
+        "callbacks=[checkpoint]",
+        f"paths.run={tmp_path / 'run'}",
+    ]
+    loss = "task.loss._target_=plain.weighted_loss"
+    found = command("train", *short, loss, f"paths.run={tmp_path / 'run'}")
+    assert found.code == 0, found.err
+    (line,) = [line for line in found.err.splitlines() if "is not trusted" in line]
+    assert line.startswith("plain.weighted_loss: evaluate.py and predict.py will not build it") and "safety.md" in line
+    refused_later = command("evaluate", f"checkpoint={tmp_path / 'run'}")
+    assert refused_later.code == 2 and "plain.weighted_loss, which is not trusted" in refused_later.err
+    monkeypatch.setattr("kindling.project._trusted", {"my_project", *re.findall(r'kindling.trust\("(.*?)"\)', line)})
+    found = command("train", *short, loss, f"paths.run={tmp_path / 'again'}")
+    assert found.code == 0 and "not trusted" not in found.err
+    assert command("evaluate", f"checkpoint={tmp_path / 'run'}").code == 0

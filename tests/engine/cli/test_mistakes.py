@@ -47,6 +47,8 @@ ON_THE_COMMAND_LINE = [
     ("train -m model=glob(*) optimizer.lr=abc", "optimizer.lr=abc: expected a number"),
     ("train -m optimizer.lr=1e-3,abc", "optimizer.lr=abc: expected a number"),
     # data
+    ("train data=csv data.path=nowhere.csv data.dir=.", "data.dir=.: no dataset lies in the current folder"),
+    ("train data=csv data.path=nowhere.csv data.dir=''", "data.dir=: name a folder, such as data.dir=data/reviews"),
     ("train data=csv data.path=nowhere.csv", "this dataset was not made yet; run make_dataset.py"),
     ("train data=csv", "data.path: a value is missing; add data.path=... to the command"),
     ("train data=csv logger=wandb", "train.py: data.path: a value is missing; add data.path=... to the command"),

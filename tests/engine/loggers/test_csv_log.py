@@ -1,10 +1,12 @@
 """The CSV file of a run is whole after a crash and goes on when the run does."""
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kindling.cli.mistakes import keep_traceback
 from kindling.loggers.csv import CSVLogger
 from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger
 
@@ -123,3 +125,23 @@ def test_values_with_commas_and_quotes_come_back(tmp_path) -> None:
     logger.log_metrics({'a "name", with': 0.5}, 0)
     logger.save()
     assert read(tmp_path) == [{"step": "0", 'a "name", with': "0.5"}]
+
+
+def test_a_file_of_somebody_else_beside_it_stays(tmp_path) -> None:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv/metrics.csv.new").write_text("mine")
+    logger = CSVLogger(str(tmp_path))
+    logger.log_metrics({"a": 1.0}, 1)
+    logger.save()
+    logger.log_metrics({"b": 1.0}, 2)
+    logger.save()
+    assert {path.name for path in (tmp_path / "csv").iterdir()} == {"metrics.csv", "metrics.csv.new"}
+    assert (tmp_path / "csv/metrics.csv.new").read_text() == "mine"
+
+
+def test_a_traceback_is_there_whole_or_not_at_all(tmp_path) -> None:
+    (tmp_path / "error.txt").write_text("an earlier one")
+    os.link(tmp_path / "error.txt", tmp_path / "kept")
+    keep_traceback(ValueError("new"), tmp_path)
+    assert (tmp_path / "error.txt").read_text() == "ValueError: new\n"
+    assert (tmp_path / "kept").read_text() == "an earlier one"  # it was replaced, and not written to

@@ -58,6 +58,10 @@ FUNCTIONS |= {f"torch.{name}" for name in ("relu", "tanh", "sigmoid", "softmax")
 TRAINING_FUNCTIONS = {"kindling.training.trainer.build_trainer", "kindling.build_trainer"}
 
 
+class Untrusted(UsageError):
+    """A file names what it may not have built."""
+
+
 def find(target: Any, where: str, partial: bool = False, training: bool = False) -> Callable[..., Any]:
     """Return the class or function that a file calls `target`, if it is one that a file may have built.
 
@@ -89,8 +93,8 @@ def refuse(target: str, where: str, name: str) -> None:
     """Raise the error that says what may not be built, and what `name` would let it be built."""
     refused = f"{where}: it wants to build {target}, which is not trusted (docs/safety.md says what is)"
     if target.partition(".")[0] in sys.stdlib_module_names:  # no training writes that down
-        raise UsageError(f"{refused}; do not use the file")
-    raise UsageError(
+        raise Untrusted(f"{refused}; do not use the file")
+    raise Untrusted(
         f"{refused}; if you know who made the file and what that does, write kindling.trust({name}) into the "
         "__init__.py of your package"
     )

@@ -8,20 +8,28 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from ..errors import UsageError
 from .io import CheckpointIO
 from .parts import fill, misfits
+from .state_form import check_loops_and_callbacks, check_optimizers
+
+RESTORING = ("restore_model", "restore_datamodule", "restore_callbacks", "restore_training_state")  # Lightning's steps
 
 
 class Takeover(Callback):
     """Choose among the parts of a checkpoint before Lightning takes them over, for any module.
 
-    What was left out keeps the state that the configuration gives it. Weights that do not fit are refused in one line.
+    What was left out keeps the state that the configuration gives it. Weights that do not fit, and parts of another
+    form than train.py writes, are refused in one line.
     """
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] = {}
+        self._checkpoint: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit" or "on_load_checkpoint" in vars(pl_module):
             return
+        connector: Any = trainer._checkpoint_connector
+        for name in RESTORING:
+            setattr(connector, name, _guarded(getattr(type(connector), name).__get__(connector), trainer))
         # Lightning loads the weights right after it has called this, and before it asks any callback.
         load = _Before(pl_module.on_load_checkpoint, lambda checkpoint: self._choose(trainer, checkpoint))
         vars(pl_module)["on_load_checkpoint"] = load
@@ -31,6 +39,8 @@ class Takeover(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._fill(trainer)
+        check_optimizers(self._checkpoint, trainer, f"resume={trainer.ckpt_path}")
+        self._checkpoint = {}
 
     def _choose(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         module = trainer.lightning_module
@@ -38,6 +48,8 @@ class Takeover(Callback):
         trainer.precision_plugin.convert_module(module)
         if isinstance(trainer.strategy.checkpoint_io, CheckpointIO):
             trainer.strategy.checkpoint_io.choose(checkpoint)
+        self._checkpoint = checkpoint
+        check_loops_and_callbacks(checkpoint, trainer, f"resume={trainer.ckpt_path}")
         if checkpoint.get("left_out"):
             checkpoint["state_dict"] = fill(checkpoint.get("state_dict", {}), module.state_dict())
             self._loaded = checkpoint
@@ -56,6 +68,26 @@ class Takeover(Callback):
         for name, states in fresh.items() if self._loaded else ():
             self._loaded[name] = fill(self._loaded.get(name, states), states)
         self._loaded = {}
+
+
+def _guarded(restore: Callable[..., None], trainer: Trainer) -> Callable[..., None]:
+    """Return a step of Lightning's that says in one line if what it is to take over can't be."""
+
+    def step(*arguments: Any, **options: Any) -> None:
+        try:
+            restore(*arguments, **options)
+        except UsageError:
+            raise
+        except Exception as error:  # of the class whose state it is, which is kept as the cause
+            if not trainer.ckpt_path:
+                raise
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise UsageError(
+                f"resume={trainer.ckpt_path}: a part of it can't be taken over ({reason}); it is damaged, or of other "
+                "code"
+            ) from error
+
+    return step
 
 
 class _Before:

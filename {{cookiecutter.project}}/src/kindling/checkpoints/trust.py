@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from ..errors import UsageError
-from .kinds import find
+from .kinds import Untrusted, find
 
 Found = dict[tuple[str, bool], Callable[..., Any]]  # by its name, and whether it is only bound to arguments
 
@@ -46,6 +46,19 @@ def build(config: dict[str, Any], path: str | Path) -> Any:
                 "a checkpoint of a pretrained model holds its architecture"
             )
     return _build(config, found, where)
+
+
+def untrusted(config: Any) -> list[str]:
+    """Return the names in a configuration that `build` would refuse to build."""
+    refused = []
+    for node in _nodes(config):
+        try:
+            find(node[TARGET], "", node.get(PARTIAL) is True)
+        except Untrusted:
+            refused.append(str(node[TARGET]))
+        except UsageError:  # of another mistake, which is told where it matters
+            continue
+    return list(dict.fromkeys(refused))
 
 
 def check(config: Any, where: str) -> None:

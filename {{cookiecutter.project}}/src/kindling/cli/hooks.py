@@ -20,7 +20,7 @@ from ..runs.end import at_job_end, end_job
 from ..runs.lock import lock_folder
 from ..runs.start import Start, begin, keep_config
 from ..startup import begin_job, import_torchmetrics
-from .mistakes import explain, traceback_of
+from .mistakes import explain, keep_traceback
 
 
 class JobHooks(Callback):
@@ -68,7 +68,7 @@ class JobHooks(Callback):
         code = explain(error, _file(config))
         folder = Path(config.hydra.runtime.output_dir)
         if config.hydra.mode is RunMode.MULTIRUN:
-            Path(folder, "error.txt").write_text(traceback_of(error), encoding="utf-8")
+            keep_traceback(error, folder)
             job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
             return
         if code == MISTAKE and self._start and JOB not in os.environ:

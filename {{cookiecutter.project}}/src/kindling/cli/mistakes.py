@@ -18,6 +18,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from ..addresses import without_password
 from ..errors import Interrupted, ProcessFailed, UsageError, did_you_mean, short, visible
 from ..exits import FAILED, JOB, MISTAKE, SIGUSR1, exit_code
+from ..files import new_file
 from ..project import SOURCE
 from ..runs.folder import outer_rank
 
@@ -34,8 +35,7 @@ def explain(error: BaseException, file: Path) -> int:
     A job of a sweep leaves the traceback in its folder, too.
     """
     if JOB in os.environ:
-        Path(os.environ[JOB]).mkdir(parents=True, exist_ok=True)
-        Path(os.environ[JOB], "error.txt").write_text(traceback_of(error), encoding="utf-8")
+        keep_traceback(error, Path(os.environ[JOB]))
     if isinstance(error, BrokenPipeError):  # python train.py --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -60,6 +60,12 @@ def traceback_of(error: BaseException) -> str:
     """Return the whole traceback, that of the process which failed where it was one of several."""
     own = error.text if isinstance(error, ProcessFailed) else ""
     return without_password(own or "".join(traceback.format_exception(error)))
+
+
+def keep_traceback(error: BaseException, folder: Path) -> None:
+    """Write the traceback into the folder of a job."""
+    with new_file(folder / "error.txt") as new:
+        new.write_text(traceback_of(error), encoding="utf-8")
 
 
 def explain_interruption(interrupted: Interrupted, file: Path) -> int:

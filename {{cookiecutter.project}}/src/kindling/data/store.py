@@ -80,6 +80,9 @@ def facts(folder: str | Path) -> dict[str, Any]:
         if not found.keys() >= STATED:
             raise ValueError("another program's")
     except (FileNotFoundError, NotADirectoryError):
+        if Path.cwd().is_relative_to(Path(folder).resolve()):
+            here = "no dataset lies in the current folder, or in one above it"
+            raise UsageError(f"data.dir={folder}: {here}; name its folder, such as data.dir=data/reviews") from None
         raise UsageError(f"{short(folder)}: this dataset was not made yet; {remedy}") from None
     except (ValueError, AttributeError) as error:
         raise UsageError(f"{short(folder)}/dataset.json is damaged ({error}); move it away, and {remedy}") from None

@@ -13,6 +13,8 @@ from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
 
+from ..files import new_file
+
 
 class CSVLogger(LightningCSVLogger):
     """Write a row an epoch (a validation) into `metrics.csv`, and what is logged amid an epoch into `steps.csv`.
@@ -122,10 +124,9 @@ class Writer(ExperimentWriter):
         return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
 
     def _replace(self, rows: list[dict[str, Any]]) -> None:
-        new = Path(f"{self.metrics_file_path}.new")
         header = self._to_csv([{name: name for name in self.metrics_keys}])
-        new.write_text(header + self._to_csv(rows) if rows else "", encoding="utf-8", newline="")
-        new.replace(self.metrics_file_path)
+        with new_file(Path(self.metrics_file_path)) as new:
+            new.write_text(header + self._to_csv(rows) if rows else "", encoding="utf-8", newline="")
 
     def _to_csv(self, rows: list[dict[str, Any]]) -> str:
         text = io.StringIO(newline="")

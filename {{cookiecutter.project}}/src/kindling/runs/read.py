@@ -12,6 +12,7 @@ import yaml
 
 from ..checkpoints.moved import renamed, renamed_overrides
 from ..errors import short
+from .form import NUMBER, RECORD, is_row, usable
 
 log = logging.getLogger(__name__)
 
@@ -20,27 +21,30 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
-    """Return what `run.json` in a run's folder says; nothing if it is missing or damaged."""
-    return read_json(Path(folder, "run.json"))
+    """Return what `run.json` in a run's folder says; nothing if it is missing, and no key that is damaged."""
+    path = Path(folder, "run.json")
+    found: dict[str, Any] = usable(read_json(path), path, RECORD)
+    return found
 
 
 def read_metrics(path: str | Path) -> dict[str, float]:
     """Return the metrics in a file of them, or in the folder of a run that has finished; nothing if there are none."""
-    path = Path(path)
-    return read_json(path / "metrics.json" if path.is_dir() else path)
+    path = Path(path, "metrics.json") if Path(path).is_dir() else Path(path)
+    found: dict[str, float] = usable(read_json(path), path, {}, NUMBER)
+    return found
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the resolved configuration of a run; that of its command line if training never began."""
     found: dict[str, Any] = read_yaml(folder / "config.yaml") or read_yaml(folder / ".hydra" / "config.yaml")
     config: dict[str, Any] = renamed(found)
-    return config
+    return config if isinstance(config, dict) else {}
 
 
 def read_overrides(folder: Path) -> list[str]:
     """Return what the run's command line set, as Hydra wrote it down."""
-    found: list[str] = read_yaml(folder / ".hydra" / "overrides.yaml") or []
-    return renamed_overrides([str(override) for override in found])
+    found = read_yaml(folder / ".hydra" / "overrides.yaml")
+    return renamed_overrides([str(override) for override in found] if isinstance(found, list) else [])
 
 
 def read_choices(folder: Path) -> dict[str, Any]:
@@ -50,7 +54,8 @@ def read_choices(folder: Path) -> dict[str, Any]:
         choices = yaml.load(text.partition("\n    choices:\n")[2].partition("\n  verbose:")[0], LOADER)
     except (OSError, ValueError, yaml.YAMLError):
         return {}
-    return {name: value for name, value in (choices or {}).items() if "hydra" not in name.split("/")}
+    known = choices.items() if isinstance(choices, dict) else ()
+    return {str(name): value for name, value in known if "hydra" not in str(name).split("/")}
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
@@ -59,7 +64,12 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
         text = Path(folder, "csv", "metrics.csv").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return []
-    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+    rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+    if odd := [str(number) for number, row in enumerate(rows, 2) if not is_row(row)]:
+        log.warning(
+            "%s: line %s can't be read and is left aside", short(folder / "csv/metrics.csv"), ", ".join(odd[:5])
+        )
+    return [row for row in rows if is_row(row)]
 
 
 def curve(folder: Path) -> dict[int, dict[str, float]]:

@@ -119,7 +119,7 @@ class Record(Callback):
         if not self._record and (
             before := read_record(self.file.parent)
         ):  # a run that had ended, and was tested once more
-            self._record, self._seconds, self._best = before, before["seconds"], before["best"]
+            self._record, self._seconds, self._best = before, before.get("seconds", 0.0), before.get("best")
         self._update(status="finished", error=None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -136,7 +136,10 @@ class Record(Callback):
         return {"best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._best = state_dict["best"]
+        best = state_dict["best"]
+        if best is not None and not (type(best["epoch"]) is int and type(best["value"]) in (int, float)):
+            raise ValueError("callbacks.Record.best is not what train.py writes")
+        self._best = best
 
     def _update(self, **changes: Any) -> None:
         """Write the record as it is now, if there is one: it begins when training does."""

@@ -66,22 +66,26 @@ def describe_rerun(folder: str, config: Any, trainer: Any, data: Any) -> None:
     git, patch = describe_code(runs, config["paths"]["output"], code=code)
     machine = describe_machine(trainer)
     kept = renamed(read_yaml(Path(folder, "config.yaml")))
-    options = changes(kept, config) if kept else []
+    options = changes(kept, config) if isinstance(kept, dict) and kept else []
+    old = {"code": before.get("git"), "data": before.get("data"), "machine": before.get("machine")}
+    for name in (name for name, said in old.items() if said is None):
+        log.warning("Its run.json does not say which %s it had: whether it is the same is not known", name)
+    old_git, old_data, old_machine = old["code"] or git, old["data"] or {}, old["machine"] or machine
     differs = {
         "options": ", ".join(options),
-        "code": _code(before["git"], Path(folder, "diff.patch"), git, patch),
+        "code": _code(old_git, Path(folder, "diff.patch"), git, patch),
         "packages": _packages(Path(folder, "packages.txt"), installed_packages()),
-        "data": _arrow("hash", before["data"]["hash"], describe_data(data)["hash"]),
+        "data": _arrow("hash", old_data.get("hash"), describe_data(data)["hash"]) if "hash" in old_data else "",
         "machine": ", ".join(
-            _arrow(name, before["machine"].get(name), machine[name])
+            _arrow(name, old_machine.get(name), machine[name])
             for name in MACHINE
-            if before["machine"].get(name) != machine[name]
+            if old_machine.get(name) != machine[name]
         ),
     }
     for name, line in differs.items():
         if line:
             log.info("Other %s: %s", name, line)
-    if not any(differs.values()):
+    if not any(differs.values()) and None not in old.values():
         log.info("Options, code, packages, data and machine are the same")
 
 
@@ -148,13 +152,14 @@ def _config(file: Path, folder: Path, given: list[str]) -> dict[str, Any]:
 
 
 def _code(old: dict[str, Any], old_patch: Path, new: dict[str, Any], new_patch: bytes) -> str:
-    found = [_arrow("commit", *(str(commit)[:10] for commit in (old["commit"], new["commit"])))]
+    commits = old.get("commit"), new["commit"]
+    found = [_arrow("commit", *(str(commit)[:10] for commit in commits))]
     before = _files(old_patch.read_bytes() if old_patch.exists() else b"")
     after = _files(new_patch)
     changed = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
     if changed:
         found.append(f"uncommitted changes in {_some(changed)}")
-    if old["commit"] is None or new["commit"] is None:
+    if None in commits:
         found.append("not in a git repository, so that it may differ")
     return ", ".join(filter(None, found))
 
@@ -169,7 +174,7 @@ def _packages(old: Path, new: list[str]) -> str:
     if not old.exists():
         return "not known"
     before, after = (
-        dict(line.split("==") for line in lines) for lines in (old.read_text(encoding="utf-8").split(), new)
+        dict(line.partition("==")[::2] for line in lines) for lines in (old.read_text(encoding="utf-8").split(), new)
     )
     changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
     changed.sort(key=lambda name: (name not in FIRST, name))

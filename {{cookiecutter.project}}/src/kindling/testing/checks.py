@@ -1,10 +1,8 @@
 """The checks: each runs `train.py` as a user would, and says what to change where its promise is not kept."""
 
-import contextlib
 import hashlib
 import json
 import math
-import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,7 +87,7 @@ def check_predicts_alone(overrides: Sequence[str], folder: Path, rows: Sequence[
 
     Args:
         overrides: Options of `train.py`.
-        folder: Where the dataset and the run go. The dataset is out of the way while the checkpoint predicts.
+        folder: Where the dataset and the run go. The checkpoint that predicts does not know where the dataset is.
         rows: Rows to predict from; if there are none, the first of the dataset.
 
     Raises:
@@ -97,23 +95,25 @@ def check_predicts_alone(overrides: Sequence[str], folder: Path, rows: Sequence[
     """
     run = check_trains(overrides, folder)
     alone = run.with_name(f"{run.name}-alone")
-    alone.mkdir()
-    os.link(run / "checkpoints/best.ckpt", alone / "model.ckpt")
+    alone.mkdir(exist_ok=True)
+    content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    config = _without_dataset(content["config"], folder / "data")
+    if "dir" in config["data"]:
+        config["data"]["dir"] = "no-dataset"
+    torch.save(content | {"config": config}, alone / "model.ckpt")
     text = "".join(json.dumps(dict(row)) + "\n" for row in rows or _first_rows(run))
     Path(alone, "rows.jsonl").write_text(text, encoding="utf-8")
     said = []
-    with _away(folder / "data"):
-        for output in ("first.jsonl", "second.jsonl"):
-            options = ["checkpoint=model.ckpt", "input=rows.jsonl", f"output={output}"]
-            ended = run_command("predict", options, alone, paths=False)
-            _require(
-                ended.code == 0,
-                "the checkpoint does not predict in an empty folder without the dataset. What the model reads from a "
-                "file when it is built has to be in the checkpoint: keep it in a buffer, or give the model a "
-                "rebuild(), as models/transformer.py has; a data module keeps what it needs in state_dict()\n"
-                + ended.said,
-            )
-            said.append([json.loads(line) for line in Path(alone, output).read_text(encoding="utf-8").splitlines()])
+    for output in ("first.jsonl", "second.jsonl"):
+        options = ["checkpoint=model.ckpt", "input=rows.jsonl", f"output={output}"]
+        ended = run_command("predict", options, alone, paths=False)
+        _require(
+            ended.code == 0,
+            "the checkpoint does not predict in an empty folder without the dataset. What the model reads from a "
+            "file when it is built has to be in the checkpoint: keep it in a buffer, or give the model a "
+            "rebuild(), as models/transformer.py has; a data module keeps what it needs in state_dict()\n" + ended.said,
+        )
+        said.append([json.loads(line) for line in Path(alone, output).read_text(encoding="utf-8").splitlines()])
     missing = sum(row["prediction"] is None for row in said[0])
     _require(not missing, f"{missing} of {len(said[0])} rows got no prediction: {said[0][0].get('error', '')}")
     _require(
@@ -190,17 +190,14 @@ def _probe(interrupt: bool = False, begin: Path | None = None, dropout: bool = T
     return f"+callbacks.probe={{_target_:kindling.testing.probe.Probe,{values}}}"
 
 
-@contextlib.contextmanager
-def _away(folder: Path) -> Iterator[None]:
-    hidden = folder.with_name(f".{folder.name}")
-    if not folder.exists():
-        yield
-        return
-    folder.rename(hidden)
-    try:
-        yield
-    finally:
-        hidden.rename(folder)
+def _without_dataset(node: Any, data: Path) -> Any:
+    """Return a configuration in which nothing leads to the datasets in a folder, which stay where they are."""
+    if isinstance(node, dict):
+        return {name: _without_dataset(value, data) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_without_dataset(value, data) for value in node]
+    inside = isinstance(node, str) and Path(node).is_relative_to(data)
+    return f"no-dataset/{Path(node).name}" if inside else node
 
 
 def _first_rows(run: Path) -> list[dict[str, Any]]:

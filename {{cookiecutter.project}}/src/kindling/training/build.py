@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
+from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
@@ -14,6 +15,7 @@ from ..addresses import hidden
 from ..checkpoints.config import attach, config_of, portable
 from ..checkpoints.find import find_checkpoint
 from ..checkpoints.load import load_data, load_task, load_weights
+from ..checkpoints.trust import untrusted
 from ..errors import UsageError
 from ..formats import check_format
 from ..runs.console import describe, describe_resumed, show_profile, write_metrics
@@ -46,11 +48,24 @@ def build(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Traine
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
     config = hidden(portable(resolved))
     attach(task, config)
+    _warn_of_untrusted(config)
     if cfg.resume:
         describe_resumed(cfg.resume, config)
     elif cfg.rerun:
         describe_rerun(cfg.rerun, config, trainer, data)
     return data, task, trainer
+
+
+@rank_zero_only
+def _warn_of_untrusted(config: dict[str, Any]) -> None:
+    """Say in a line each what no command will build from the checkpoints of this training."""
+    for target in untrusted([config["task"], config["data"]]):
+        log.warning(
+            "%s: evaluate.py and predict.py will not build it from a checkpoint, as it is not trusted; write "
+            'kindling.trust("%s") into the __init__.py of your package (docs/safety.md)',
+            target,
+            target,
+        )
 
 
 def load(cfg: DictConfig) -> tuple[LightningDataModule, LightningModule, Trainer, Path]:
