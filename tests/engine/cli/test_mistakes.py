@@ -1,6 +1,7 @@
 """A mistake of the user is told in one line and leaves nothing behind; one in the user's own code shows where it is."""
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -211,6 +212,30 @@ def test_a_folder_of_ones_own_configs_is_searched_too(command, dataset, tmp_path
     (tmp_path / "configs/model/small.yaml").write_text(small)
     result = command("train", *dataset, f"--config-dir={tmp_path / 'configs'}", "model=small", "debug=fast")
     assert result.code == 0, result.err
+
+
+def test_typos_beside_a_folder_of_ones_own_configs_are_one_line(command, tmp_path) -> None:
+    folder = tmp_path / "my configs"
+    (folder / "model").mkdir(parents=True)
+    shutil.copy(ROOT / "configs/model/bow.yaml", folder / "model/small.yaml")
+    (folder / "mine").mkdir()
+    (folder / "mine/a.yaml").write_text("b: 1\n")
+    for options, expected in (
+        (
+            ["model=small", "model.hidden_siz=8"],
+            "model.hidden_siz=8: there is no option model.hidden_siz; did you mean",
+        ),
+        (["model=small", "trainer.max_epochs=many"], "trainer.max_epochs=many: expected a whole number, such as 8"),
+        (["model=smal"], "model=smal: there is no such model; did you mean small?"),
+        (["model=small", "+mine=c"], "mine=c: there is no such mine; choose from a"),
+        (["-m", "model=small,bow", "optimizer.lr=x"], "optimizer.lr=x: expected a number"),
+    ):
+        for flag in ([f"--config-dir={folder}"], ["--config-dir", str(folder)], ["-cd", str(folder)]):
+            result = command("train", *flag, *options)
+            assert result.code == 2 and len(result.err.splitlines()) == 1 and expected in result.err, result.err
+    checked = check_arguments(ROOT / "train.py", ["--config-dir", str(folder), "model=small", "optimizer.eps=1e-6"])
+    assert checked[-1] == "++optimizer.eps=1e-6"
+    check_arguments(ROOT / "train.py", [f"--config-dir={folder}", "+mine=a", "model=small"])
 
 
 @pytest.mark.parametrize(

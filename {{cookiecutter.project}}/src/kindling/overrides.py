@@ -1,5 +1,6 @@
 """Hydra's grammar of the command line: what an argument sets, and how a value is quoted."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,20 @@ def name_positional(arguments: list[str], name: str) -> list[str]:
         return arguments
     quoted = ",".join(quote(value) for value in values)
     return [*(argument for argument in arguments if argument not in values), f"{name}=[{quoted}]"]
+
+
+def config_folder(arguments: Sequence[str]) -> Path | None:
+    """Return the folder of more configurations that --config-dir names; None without it."""
+    for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, _, attached = argument.partition("=")
+        if option in ("--config-dir", "-cd"):
+            return Path(attached or after).absolute()
+    return None
+
+
+def searched(folder: Path) -> str:
+    """Return the override by which Hydra looks for configurations in a folder, too."""
+    return f"hydra.searchpath=[{quote(f'file://{folder}')}]"
 
 
 def quote(path: str | Path) -> str:

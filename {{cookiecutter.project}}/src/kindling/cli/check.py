@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Glob, Override, OverrideType, Range
 from omegaconf import DictConfig
 
 from ..errors import UsageError, did_you_mean
-from ..overrides import RERUN, is_override, option_name
+from ..overrides import RERUN, config_folder, is_override, option_name, searched
 from .options import check_value, is_unlisted, keys, needed_by, unknown
 from .words import CHOICES
 
@@ -30,9 +30,12 @@ def check_arguments(file: Path, arguments: list[str]) -> list[str]:
         UsageError: A group has no such choice, there is no such option, or its value is not of the type it should be.
     """
     others = [argument for argument in arguments if argument != RERUN]
-    if any(argument.startswith(("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")) for argument in others):
-        return arguments  # other files count, too: Hydra reads them, and checks what it can
+    more = config_folder(others)
+    of_other_files = ("--config-name", "--config-path", "-cn", "-cp", "hydra.searchpath=")
+    if any(argument.startswith(of_other_files) for argument in others) or (more and not more.is_dir()):
+        return arguments  # Hydra reads other files, and checks what it can
     configs = file.parent / "configs"
+    folders = [configs, *([more] if more else [])]
     parsed = OverridesParser.create().parse_overrides(list(filter(is_override, arguments)))
     overrides = [override for override in parsed if override.type is OverrideType.CHANGE]
     if not {"-m", "--multirun"} & set(arguments):
@@ -40,8 +43,8 @@ def check_arguments(file: Path, arguments: list[str]) -> list[str]:
             if override.is_sweep_override():
                 raise UsageError(f"{override.input_line}: several values make a sweep; add -m")
     additions = [o for o in parsed if o.type in (OverrideType.ADD, OverrideType.FORCE_ADD)]
-    added_groups = _choices(additions, configs, None)
-    groups = _choices(overrides, configs, _groups(file, arguments))
+    added_groups = _choices(additions, folders, None)
+    groups = _choices(overrides, folders, _groups(file, arguments))
     options = [o for o in overrides if o.key_or_group not in groups and not o.key_or_group.startswith("hydra")]
     forced = [o for o in additions if o.key_or_group not in added_groups and not o.key_or_group.startswith("hydra")]
     left_out = [o for o in parsed if o.type is OverrideType.DEL]
@@ -95,7 +98,7 @@ def _listed_defaults(file: Path) -> dict[str, Any]:
     return {str(group).removeprefix("override ").lstrip("/"): choice for group, choice in pairs}
 
 
-def _choices(overrides: list[Override], configs: Path, known_groups: set[str] | None) -> dict[str, list[Any]]:
+def _choices(overrides: list[Override], folders: list[Path], known_groups: set[str] | None) -> dict[str, list[Any]]:
     """Return the choices of each group that the command line names.
 
     Raises:
@@ -104,15 +107,19 @@ def _choices(overrides: list[Override], configs: Path, known_groups: set[str] | 
     groups: dict[str, list[Any]] = {}
     for override in overrides:
         group = override.key_or_group
-        if (known_groups is not None and group not in known_groups) or not Path(configs, group).is_dir():
+        if (known_groups is not None and group not in known_groups) or not _is_group(group, folders):
             continue
-        known = sorted(path.stem for path in Path(configs, group).glob("*.yaml"))
+        known = sorted({path.stem for folder in folders for path in Path(folder, group).glob("*.yaml")})
         values = [value.filter(known) if isinstance(value, Glob) else [value] for value in _values(override)]
         groups[group] = list(itertools.chain.from_iterable(values))
         for choice in itertools.chain.from_iterable(v if isinstance(v, list) else [v] for v in groups[group]):
-            if str(choice) not in known and not (choice is None and _may_be_none(configs, group)):
+            if str(choice) not in known and not (choice is None and _may_be_none(folders[0], group)):
                 raise UsageError(_no_such_choice(group, choice, known))
     return groups
+
+
+def _is_group(name: str, folders: list[Path]) -> bool:
+    return any(Path(folder, name).is_dir() for folder in folders)
 
 
 def _may_be_none(configs: Path, group: str) -> bool:
@@ -176,20 +183,20 @@ def _quote(choice: Any) -> str:
 
 def _defaults(file: Path, arguments: list[str], choices: list[str]) -> DictConfig:
     """Return the configuration with these choices and without the options of the command line."""
-    configs = file.parent / "configs"
+    folders = [file.parent / "configs", *filter(None, [config_folder([a for a in arguments if a != RERUN])])]
     if RERUN in arguments:  # each run has its own
-        return _compose(configs, RERUN.partition("=")[2], *choices)
-    added = [line for line in arguments if line.startswith("+") and Path(configs, option_name(line)).is_dir()]
-    newest = max(path.stat().st_mtime_ns for path in configs.rglob("*.yaml"))
-    return _compose_once(configs, file.stem, newest, *choices, *added)
+        return _compose(folders, RERUN.partition("=")[2], *choices)
+    added = [line for line in arguments if line.startswith("+") and _is_group(option_name(line), folders)]
+    newest = max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.yaml"))
+    return _compose_once(tuple(folders), file.stem, newest, *choices, *added)
 
 
 @functools.cache
-def _compose_once(configs: Path, name: str, newest: int, *choices: str) -> DictConfig:
+def _compose_once(folders: tuple[Path, ...], name: str, newest: int, *choices: str) -> DictConfig:
     """Compose, once as long as no file changes: a process may run many commands, as a notebook or a test does."""
-    return _compose(configs, name, *choices)
+    return _compose(folders, name, *choices)
 
 
-def _compose(configs: Path, name: str, *choices: str) -> DictConfig:
-    with initialize_config_dir(version_base="1.3", config_dir=str(configs)):
-        return compose(name, list(choices))
+def _compose(folders: Sequence[Path], name: str, *choices: str) -> DictConfig:
+    with initialize_config_dir(version_base="1.3", config_dir=str(folders[0])):
+        return compose(name, [*choices, *map(searched, folders[1:])])

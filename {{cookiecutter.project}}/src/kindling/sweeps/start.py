@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from ..errors import UsageError, short
-from ..overrides import RERUN, is_override, option_name
+from ..overrides import RERUN, config_folder, is_override, option_name, searched
 from ..runs.folder import claim, outer_rank
 from ..runs.start import missing_folders, remove_empty
 from .space import Space, read_space
@@ -64,13 +64,12 @@ def _space(cfg: DictConfig, overrides: list[str]) -> Space | None:
 
 
 def _compose(file: Path, flags: list[str], overrides: list[str]) -> DictConfig:
-    name, more = file.stem, list[str]()
+    name, folder = file.stem, config_folder(flags)
     for flag, value in zip(flags, [*flags[1:], ""], strict=False):
         option, _, attached = flag.partition("=")
         if option in ("--config-name", "-cn"):
             name = attached or value
-        if option in ("--config-dir", "-cd"):
-            more = [f"hydra.searchpath=[{Path(attached or value).absolute().as_uri()}]"]
+    more = [searched(folder)] if folder else []
     with initialize_config_dir(version_base="1.3", config_dir=str(file.parent / "configs")):
         return compose(name, [*overrides, *more], return_hydra_config=True)
 
