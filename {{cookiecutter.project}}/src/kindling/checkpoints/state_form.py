@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
-import pytorch_lightning
 import torch
 from pytorch_lightning import Trainer
 
@@ -71,7 +71,7 @@ def _refuse(odd: Iterator[str], where: str) -> None:
 
 def _is_whole(checkpoint: dict[str, Any]) -> bool:
     """Whether nothing may be missing: all was saved, by the Lightning that there is."""
-    same = checkpoint.get("pytorch-lightning_version") == pytorch_lightning.__version__
+    same = checkpoint.get("pytorch-lightning_version") == version("pytorch-lightning")
     return same and not checkpoint.get("left_out")
 
 
