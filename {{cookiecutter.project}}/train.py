@@ -20,7 +20,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     from kindling.training.build import build, evaluate_best  # here, so that --help does not wait for torch
 
     data, task, trainer = build(cfg)
-    trainer.fit(task, data, ckpt_path=cfg.resume)
+    trainer.fit(task, data, ckpt_path=cfg.resume)  # the path of a checkpoint, also for resume=auto
     return evaluate_best(trainer, task, data)
 
 

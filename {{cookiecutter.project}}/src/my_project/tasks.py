@@ -1,4 +1,7 @@
-"""What is learned: LightningModules as Lightning's documentation has them. Change the loss, log one more value here."""
+"""What is learned: LightningModules as Lightning's documentation has them.
+
+Change a step, or log one more value, here; the loss and the metrics are chosen in configs/task/.
+"""
 
 from typing import Any
 
@@ -23,7 +26,7 @@ class Task(Module):
         self, model: nn.Module, loss: nn.Module, metrics: MetricCollection, train_metrics: bool = False, **training: Any
     ) -> None:
         super().__init__(**training)
-        self.model = model
+        self.model = model  # to freeze a layer: self.model.embedding.requires_grad_(False)
         self.loss = loss
         self.train_metrics = metrics.clone(prefix="train/") if train_metrics else None
         self.val_metrics = metrics.clone(prefix="val/")
@@ -36,7 +39,7 @@ class Task(Module):
         output = self(batch.inputs)
         loss = self.loss(output, batch.target)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=batch.size)
-        if self.train_metrics is not None and batch.size:  # 0 in a process that merely keeps step with others
+        if self.train_metrics is not None and batch.size:  # 0 in a process that only waits for the others
             self.train_metrics.update(output.detach(), batch.target)
         return loss
 
@@ -65,7 +68,7 @@ class Task(Module):
         return self.interpret(self(batch.inputs))
 
     def interpret(self, output: Tensor) -> Tensor:
-        """Return the predictions that an output of the model means."""
+        """Turn an output of the model into predictions, such as probabilities."""
         return output
 
 
