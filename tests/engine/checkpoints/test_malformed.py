@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 EXAMPLES = int(os.environ.get("FUZZ", "12"))
 PARTS = ("loops", "callbacks", "optimizer_states", "lr_schedulers", "resume", "epoch_logs", "global_step", "epoch")
 OTHERS: list[Any] = [None, "x", "", -1, 3.5, float("nan"), True, [], {}, [1], {"a": 1}, torch.ones(2)]
-GONE = object()
+GONE = "(gone)"
 Place = tuple[Any, ...]
 
 few = settings(

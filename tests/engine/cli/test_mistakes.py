@@ -192,9 +192,10 @@ def test_a_value_that_an_option_cannot_have_is_refused_before_anything_runs(line
 @pytest.mark.parametrize(
     "arguments",
     [
+        [],
         ["-m", "model=glob(b*)", "seed=range(1,3)"],
         ["callbacks=[]", "logger=[csv]", "seed=1"],
-        ["callbacks=[checkpoint]", "+new.option=1", "~tags", "name_pattern=${new.option}"],
+        ["callbacks=[checkpoint]", "+new.option=a", "~tags", "name_pattern=${new.option}"],
         ["trainer.gpus=2", "trainer.precision=16", "name=3", "group=3", "trainer.strategy={_target_:a.B}"],
         ["~callbacks.progress", "seed=0", "trainer.max_epochs=null", "tags=[a]", "data.text=[title,body]", "data=csv"],
         ["optimizer.lr=${oc.env:HOME}", "mode=${oc.env:NOWHERE,max}", "+callbacks=ema", "callbacks.ema.decay=0.9"],

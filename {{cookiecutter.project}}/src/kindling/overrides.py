@@ -1,6 +1,7 @@
 """Hydra's grammar of the command line: what an argument sets, and how a value is quoted."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def name_positional(arguments: list[str], name: str) -> list[str]:
 
 def config_folder(arguments: Sequence[str]) -> Path | None:
     """Return the folder of more configurations that --config-dir names; None without it."""
-    for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, after in pairwise([*arguments, ""]):
         option, _, attached = argument.partition("=")
         if option in ("--config-dir", "-cd"):
             return Path(attached or after).absolute()
