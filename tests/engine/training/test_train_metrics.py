@@ -19,7 +19,7 @@ from torchmetrics import Accuracy, MeanAbsoluteError, MetricCollection
 
 trust("plain")  # whose classes stand in the checkpoints of runs that are resumed
 trust(__name__)
-WITH = ["task.train_metrics=true", "callbacks.last_checkpoint.every_n_steps=1"]
+WITH = ["++task.train_metrics=true", "callbacks.last_checkpoint.every_n_steps=1"]
 KEPT = ["callbacks=[checkpoint,keep_epochs,learning_rate]", "monitor=val/loss", "mode=min"]
 TWO = ["trainer=ddp_cpu", "trainer.devices=2"]
 

@@ -1,6 +1,7 @@
 """The checkpoint that training goes on from, and signals, which end training there."""
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -123,7 +124,11 @@ class LastCheckpoint(Checkpoint):
             self._restore_handlers()
             raise Interrupted(number, str(self.path))
         self._received, self._received_in = number, getattr(self._trainer.state.stage, "value", None)
-        log.warning("%s: training stops after this step; send it again to stop at once", signal.Signals(number).name)
+        line = f"{signal.Signals(number).name}: training stops after this step; send it again to stop at once"
+        try:
+            log.warning(line)
+        except RuntimeError:  # the signal came amid a line to the screen, into which Python writes no other
+            os.write(2, f"{line}\n".encode())
 
     def _restore_handlers(self) -> None:
         for number, handler in self._handlers.items():

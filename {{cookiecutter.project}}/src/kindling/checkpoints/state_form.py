@@ -13,6 +13,7 @@ from ..errors import UsageError
 KNOWN = ("torch.", "pytorch_lightning.", "lightning_fabric.", "kindling.")  # classes whose states keep their types
 NUMBERS = (int, float, torch.Tensor)
 COUNTERS = "loops."  # whose whole numbers are 0 or more
+LENGTH = ("total_steps", "_schedule_phases")  # in the state of a OneCycleLR; left out where it keeps its own
 
 
 def check_loops_and_callbacks(checkpoint: dict[str, Any], trainer: Trainer, where: str) -> None:
@@ -61,7 +62,10 @@ def check_optimizers(checkpoint: dict[str, Any], trainer: Trainer, where: str) -
             _refuse(_odd_among(state["state"], f"{name}.state"), where)
     for number, (state, config) in enumerate(zip(schedules, configs, strict=False)):
         if _is_known(config.scheduler):
-            _refuse(_odd(state, config.scheduler.state_dict(), f"lr_schedulers.{number}", whole), where)
+            schedule = config.scheduler.state_dict()
+            fresh = {key: value for key, value in schedule.items() if key in state or key not in LENGTH}
+            same = set(state) <= set(schedule)  # another class, which the command line has chosen, has other entries
+            _refuse(_odd(state, fresh, f"lr_schedulers.{number}", whole and same), where)
 
 
 def _refuse(odd: Iterator[str], where: str) -> None:

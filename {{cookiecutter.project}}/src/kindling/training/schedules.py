@@ -7,9 +7,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim.lr_scheduler import OneCycleLR
 
+from ..checkpoints.state_form import LENGTH
 from ..errors import UsageError
-
-OWN = ("total_steps", "_schedule_phases")  # in the state of a OneCycleLR: how long it is
 
 
 class Schedules(Callback):
@@ -25,10 +24,10 @@ class Schedules(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn != "fit":
             return
-        states = [state for state in _states(checkpoint.get("lr_schedulers", [])) if set(OWN) <= state.keys()]
+        states = [state for state in _states(checkpoint.get("lr_schedulers", [])) if set(LENGTH) <= state.keys()]
         self._made_for = [state["total_steps"] for state in states]
         for state in states:
-            for name in OWN:
+            for name in LENGTH:
                 del state[name]  # so that those of the scheduler that was built for this training stay
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
