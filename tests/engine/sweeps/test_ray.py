@@ -77,6 +77,7 @@ def running_ray() -> Iterator[Callable[[Jobs], str]]:
     options += ["--head", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats", "--block"]
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
     environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    environment |= {"RAY_gcs_rpc_server_connect_timeout_s": "60"}  # 5 are too few where other tests have the cores
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     ray = subprocess.Popen(command, env=os.environ | environment, **quiet)
 

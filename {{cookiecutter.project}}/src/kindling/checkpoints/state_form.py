@@ -62,10 +62,10 @@ def check_optimizers(checkpoint: dict[str, Any], trainer: Trainer, where: str) -
             _refuse(_odd_among(state["state"], f"{name}.state"), where)
     for number, (state, config) in enumerate(zip(schedules, configs, strict=False)):
         if _is_known(config.scheduler):
-            schedule = config.scheduler.state_dict()
-            fresh = {key: value for key, value in schedule.items() if key in state or key not in LENGTH}
+            schedule: dict[str, Any] = config.scheduler.state_dict()
+            known = {key: value for key, value in schedule.items() if key in state or key not in LENGTH}
             same = set(state) <= set(schedule)  # another class, which the command line has chosen, has other entries
-            _refuse(_odd(state, fresh, f"lr_schedulers.{number}", whole and same), where)
+            _refuse(_odd(state, known, f"lr_schedulers.{number}", whole and same), where)
 
 
 def _refuse(odd: Iterator[str], where: str) -> None:
