@@ -70,16 +70,20 @@ def test_an_interrupted_launcher_waits_until_the_workers_have_saved(jobs_of) -> 
 
 
 @pytest.fixture(scope="module")
-def running_ray() -> Iterator[Callable[[Jobs], str]]:
+def running_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Jobs], str]]:
     """A Ray that was running before, with a token; called, it lets jobs use it and returns the option that does."""
     port, client_port = free_port(), free_port()
     options = [f"--port={port}", f"--ray-client-server-port={client_port}"]
     options += ["--head", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats", "--block"]
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
+    # Ray's client server, without which `--block` ends, does not start by a Python in a folder with a space.
+    python = tmp_path_factory.mktemp("bin") / "python"
+    python.symlink_to(sys.executable)
+    command = [str(python), "-m", "ray.scripts.scripts", "start", *options]
     environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     environment |= {"RAY_gcs_rpc_server_connect_timeout_s": "60"}  # 5 are too few where other tests have the cores
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    ray = subprocess.Popen(command, env=os.environ | environment, **quiet)
+    packages = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ray = subprocess.Popen(command, env=os.environ | environment | packages, **quiet)
 
     def use(jobs: Jobs) -> str:
         jobs.environment.update(environment)
