@@ -209,9 +209,14 @@ def test_an_interrupted_run_has_a_report_of_the_best_so_far(dataset, tmp_path) -
 def test_on_request_each_improvement_is_drawn_and_what_is_gone_has_no_report(dataset, tmp_path, every: str) -> None:
     options = ["callbacks=[checkpoint,keep_best,report]", "callbacks.keep_best.save_top_k=2", "monitor=val/loss"]
     options += ["mode=min", "trainer.max_epochs=5", f"callbacks.report.every_improvement={every}"]
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    printed = [folder / f"best-{number:03}.pdf" for number in range(6)]  # by somebody, from pages
+    for file in printed:
+        file.touch()
     with pytest.raises(Crash):
         train(tmp_path, [*dataset, *BASE, *options], Recorder(("train", 26)))
-    folder = tmp_path / "checkpoints"
+    assert all(file.exists() for file in printed)
     kept = {path.stem for path in folder.glob("*.ckpt")} - {"last"}
     assert len(kept) == 3
     reports = {path.stem for path in folder.glob("*.md")}, {path.stem for path in folder.glob("*.png")}

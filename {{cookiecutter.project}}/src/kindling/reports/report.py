@@ -13,7 +13,6 @@ from ..checkpoints.config import config_of, read_config
 from ..checkpoints.io import read
 from ..errors import Interrupted, UsageError
 from ..files import new_file
-from ..formats import FORMATS
 from ..loggers.publish import publish_table
 from ..runs.history import History
 from ..runs.name import run_name
@@ -207,8 +206,8 @@ class Report(Callback):
             for page in Path(callback.dirpath or self.folder).glob("*.md"):
                 if not page.with_suffix(".ckpt").exists() and is_page(page):
                     page.unlink()
-                    for name in FORMATS:
-                        page.with_suffix(f".{name}").unlink(missing_ok=True)
+                    # In the format that is drawn, and no other: best.pdf may be a page that somebody has printed.
+                    page.with_suffix(f".{self.drawn.format}").unlink(missing_ok=True)
 
     def _draw_checkpoint(
         self, trainer: Trainer, path: Path, monitor: str | None, metrics: dict[str, float] | None = None
